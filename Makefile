@@ -1,0 +1,50 @@
+# make install | demo | test | bench. Everything goes into .venv; nothing outside this folder is touched but
+# PhoneLM's own cache folder (~/.cache/phonelm, or PHONELM_CACHE).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+NATIVE := $(shell find native -type f -not -name '*.py')
+NINJA_JOBS ?= 2
+
+.PHONY: install demo test bench format lint native-check clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja
+	$(BIN)/pip install --quiet -c constraints.txt --no-build-isolation --editable '.[dev]'
+	touch $(INSTALLED)
+
+demo: install
+	$(BIN)/phonelm build recipes/nano.yaml
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(find native -name '*.cpp' -o -name '*.h')
+	$(BIN)/mypy
+
+# The native core once more, with warnings as errors.
+native-check: install
+	$(BIN)/cmake -S native -B build/check -G Ninja -DPHONELM_WERROR=ON -DCMAKE_BUILD_TYPE=Debug \
+		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+	$(BIN)/cmake --build build/check --parallel $(NINJA_JOBS)
+
+# The tests that compare with a real model skip where it can not be fetched.
+test: install lint native-check
+	$(BIN)/phonelm pull smollm2-135m-instruct || echo "no real model: its tests will skip"
+	$(BIN)/pytest -m "slow or not slow"
+
+bench: install
+	$(BIN)/phonelm pull smollm2-135m-instruct
+	$(BIN)/python benchmarks/runtime.py
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i $$(find native -name '*.cpp' -o -name '*.h')
+
+clean:
+	rm -rf build $(VENV)
