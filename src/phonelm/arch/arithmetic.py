@@ -1,0 +1,128 @@
+"""What a shape costs: parameters, operations a token, bytes of weights and of the KV cache."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from phonelm.arch.config import DecoderConfig
+from phonelm.arch.tensors import TensorShape, layer_tensors, outer_tensors
+
+Phase = Literal["prefill", "decode"]
+
+BLOCKS: dict[str, tuple[int, int]] = {
+    "f32": (1, 4),
+    "f16": (1, 2),
+    "bf16": (1, 2),
+    "q8_0": (32, 34),
+    "q4_0": (32, 18),
+    "q4_1": (32, 20),
+}
+"""Elements and bytes of one block of each weight type (ggml's `block_q4_0` and kin)."""
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Numbers of parameters; `embedding` counts token and position tables and an untied output matrix."""
+
+    total: int
+    embedding: int
+
+    @property
+    def non_embedding(self) -> int:
+        """Parameters that do arithmetic for every token of a prompt."""
+        return self.total - self.embedding
+
+
+def count_parameters(config: DecoderConfig) -> ParameterCount:
+    """Count all weights, norms and biases; tied matrices count once."""
+    total = embedding = 0
+    for tensor, times in _tensors(config):
+        total += tensor.size * times
+        if tensor.role in ("embedding", "position", "head"):
+            embedding += tensor.size * times
+    return ParameterCount(total, embedding)
+
+
+def flops_per_token(config: DecoderConfig, context: int, phase: Phase) -> float:
+    """Floating-point operations for one token: 2 for each multiply-add of matrices, attention and head.
+
+    `decode`: the token sees `context` positions (itself included) and gets logits. `prefill`: the mean over a
+    prompt of `context` tokens, which see (context + 1) / 2 positions on average and of which only the last
+    gets logits. Norms, activations and the softmax are left out (below 1 %), as in Kaplan et al., arXiv
+    2001.08361.
+    """
+    if context < 1:
+        raise ValueError(f"context is {context}; at least one token is needed")
+    decoding = phase == "decode"
+    positions = float(context) if decoding else (context + 1) / 2
+    matrices = sum(tensor.size * times * _runs(config, tensor) for tensor, times in _tensors(config))
+    widths = sum(config.heads_at(layer) for layer in range(config.num_layers)) * config.head_dim
+    head = config.vocab_size * (config.embedding_size or config.hidden_size)
+    return 2.0 * (matrices + 2 * widths * positions + (head if decoding else head / context))
+
+
+def weight_bytes(config: DecoderConfig, block_type: str = "q4_0", embedding_type: str = "q8_0") -> int:
+    """Bytes of all tensors of the GGUF file that `convert_checkpoint` writes (without its header and
+    padding).
+
+    Matrices of the layers have `block_type`, the embedding and an untied head `embedding_type`, all else is
+    F32; a matrix whose columns are not a multiple of the block falls back to F16.
+    """
+    total = 0
+    for tensor, times in _tensors(config):
+        total += tensor_bytes(tensor.shape, stored_type(tensor, block_type, embedding_type)) * times
+    return total
+
+
+def stored_type(tensor: TensorShape, block_type: str, embedding_type: str) -> str:
+    """The type (a key of `BLOCKS`) under which a tensor is stored. Raises `ValueError` for unknown types."""
+    block_type, embedding_type = known_type(block_type), known_type(embedding_type)
+    if tensor.role in ("vector", "position"):
+        return "f32"
+    wanted = block_type if tensor.role == "matrix" else embedding_type
+    return wanted if tensor.shape[-1] % BLOCKS[wanted][0] == 0 else "f16"
+
+
+def tensor_bytes(shape: tuple[int, ...], weight_type: str) -> int:
+    """Bytes of a tensor whose columns are a multiple of the type's block."""
+    elements, size = BLOCKS[known_type(weight_type)]
+    count = shape[0] * (shape[1] if len(shape) == 2 else 1)
+    assert shape[-1] % elements == 0, f"{shape[-1]} columns in blocks of {elements}"
+    return count // elements * size
+
+
+def known_type(weight_type: str) -> str:
+    """The type in lower case; `ValueError` when there is none of that name."""
+    if weight_type.lower() not in BLOCKS:
+        raise ValueError(f"unknown weight type {weight_type!r}; choose one of {', '.join(BLOCKS)}")
+    return weight_type.lower()
+
+
+def kv_bytes_per_token(config: DecoderConfig, type: str = "f16") -> int:
+    """Bytes of keys and values that one token leaves in the cache; `type` is f16 or q8_0."""
+    if type not in ("f16", "q8_0"):
+        raise ValueError(f"unknown KV cache type {type!r}; choose f16 or q8_0")
+    elements, size = BLOCKS[type]
+    widths = (config.kv_heads_at(layer) * config.head_dim for layer in range(config.num_layers))
+    return sum(2 * -(-width // elements) * size for width in widths)
+
+
+def _runs(config: DecoderConfig, tensor: TensorShape) -> int:
+    """How often a token multiplies by the tensor (the head is counted apart)."""
+    if tensor.role != "matrix":
+        return 0
+    return config.num_layers if config.shared_ffn and tensor.name.startswith("ffn_") else 1
+
+
+def _tensors(config: DecoderConfig) -> Iterator[tuple[TensorShape, int]]:
+    """Each distinct tensor with the number of layers that have it."""
+    yield from ((tensor, 1) for tensor in outer_tensors(config))
+    shapes = [
+        (config.heads_at(layer), config.kv_heads_at(layer), config.intermediate_at(layer))
+        for layer in range(config.num_layers)
+    ]
+    for shape, times in Counter(shapes).items():
+        yield from ((tensor, times) for tensor in layer_tensors(config, shapes.index(shape)))

@@ -1,0 +1,117 @@
+"""Files that appear whole or not at all, and the record of how each was made."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the name `path` on success and vanishes on failure.
+
+    Works for a file and for a folder (a folder that stands at `path` is replaced). Raises `OSError` as the
+    writes do (no permission, disk full).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        if path.is_dir() and temporary.is_dir():
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path | str) -> None:
+    """Remove what `atomic_path` left beside `path` when its process was killed; a living one's is kept."""
+    path = Path(path)
+    for leftover in path.parent.glob(f".{path.name}.*.*"):
+        owner, kind = leftover.name.removeprefix(f".{path.name}.").split(".", 1)
+        if kind not in ("tmp", "old") or not owner.isdigit() or _is_alive(int(owner)):
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a whole text file or nothing."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, document: Any) -> None:
+    """Write one indented JSON document or nothing."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON document; `ValueError` says which file is broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); delete it to have it made again") from error
+
+
+def fingerprint(document: Any) -> str:
+    """Short stable hash of a JSON-able document (16 hexadecimal digits)."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Folder for what can be fetched or measured again: `PHONELM_CACHE`, else the XDG cache folder."""
+    if explicit := os.environ.get("PHONELM_CACHE"):
+        return Path(explicit)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "phonelm"
+
+
+def provenance(*, config: Any = None, seed: int | None = None, wall_s: float | None = None) -> dict[str, Any]:
+    """How an artefact was made: version, machine, time, resolved configuration, seed, seconds it took."""
+    from phonelm import __version__
+
+    return {
+        "phonelm": __version__,
+        "python": platform.python_version(),
+        "machine": {"system": platform.system(), "arch": platform.machine(), "cores": os.cpu_count()},
+        "made_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "config": config,
+        "seed": seed,
+        "wall_s": wall_s,
+    }
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder that vanishes when closed, for measurements that need a file."""
+    return tempfile.TemporaryDirectory(prefix="phonelm-")

@@ -1,0 +1,44 @@
+from typing import Any
+
+import pytest
+
+from phonelm.arch import DecoderConfig
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 300,
+    "hidden_size": 64,
+    "num_layers": 2,
+    "num_heads": 4,
+    "num_kv_heads": 2,
+    "head_dim": 16,
+    "intermediate_size": 96,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_kv_heads": 3}, "not a multiple"),
+        ({"num_heads": (4, 4, 4)}, "3 entries for 2 layers"),
+        ({"hidden_size": 0}, "greater than 0"),
+        ({"intermediate_size": (96, 0)}, "must be positive"),
+        ({"rope_fraction": 0.0625}, "must be even"),
+        ({"shared_norm": True}, "parallel_residual"),
+        ({"hiden_size": 64}, "Extra inputs"),
+    ],
+)
+def test_impossible_shapes_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DecoderConfig(**(SHAPE | change))
+
+
+def test_sizes_by_layer() -> None:
+    config = DecoderConfig(**(SHAPE | {"num_heads": (2, 4), "intermediate_size": (64, 96)}))
+    assert (config.heads_at(1), config.kv_heads_at(1), config.intermediate_at(0)) == (4, 2, 64)
+    assert not config.is_uniform
+    assert DecoderConfig(**(SHAPE | {"intermediate_size": (96, 96)})).is_uniform
+
+
+def test_survives_json() -> None:
+    config = DecoderConfig(**SHAPE)
+    assert DecoderConfig.model_validate_json(config.model_dump_json()) == config
