@@ -1,0 +1,19 @@
+// What the files of the Python module share.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <cstddef>
+
+#include "gguf/gguf.h"
+
+// Adds Tokenizer, read_metadata and read_tensors, and the translation of errors for the whole module: Error
+// to ValueError, std::system_error to the OSError of its number.
+void bind_tokenizer(nanobind::module_& module);
+void bind_model(nanobind::module_& module);
+void bind_bench(nanobind::module_& module);
+void bind_kernels(nanobind::module_& module);
+
+// All metadata as a dict; arrays of more than `max_array` elements are left out. Strings that are no UTF-8
+// have their bad bytes replaced.
+nanobind::dict metadata_to_python(const phonelm::GgufFile& file, size_t max_array = 64);

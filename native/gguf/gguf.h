@@ -1,0 +1,99 @@
+// Reader of GGUF files (version 2 and 3, little endian), memory-mapped. Format: ggml/include/gguf.h of
+// llama.cpp. Every count, offset, size and type is checked against the file before it is used, so that no
+// file can make the reader touch a byte outside the map or allocate more than the file's size justifies.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+namespace phonelm {
+
+// Numbers as in ggml's `enum ggml_type`.
+enum class TensorType : uint32_t { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q8_0 = 8, BF16 = 30 };
+
+const char* tensor_type_name(TensorType type);
+// Elements in a block and bytes of a block.
+size_t tensor_type_block_size(TensorType type);
+size_t tensor_type_block_bytes(TensorType type);
+
+// A file that the system would not give us: not there, no permission. Python sees the OSError of that errno.
+class FileError : public std::system_error {
+ public:
+  FileError(int error_number, const std::string& path)
+      : std::system_error(error_number, std::generic_category(), path), path_(path) {}
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+struct TensorInfo {
+  std::string name;
+  TensorType type;
+  // dims[0] is the contiguous one (columns of a matrix), dims[1] the rows.
+  std::array<uint64_t, 4> dims;  // 1 beyond num_dims
+  uint32_t num_dims;
+  const std::byte* data;
+  size_t num_bytes;
+  size_t offset;  // of the data, from the beginning of the file
+};
+
+// Integers are int64 (uint64 where only that holds them; not in arrays), floats are double. An array without
+// elements keeps its kind.
+using MetaValue = std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>,
+                               std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
+
+class GgufFile {
+ public:
+  // Throws FileError: not there, not readable. Throws Error: truncated, corrupt, unknown version or tensor
+  // type.
+  static std::shared_ptr<GgufFile> open(const std::string& path);
+  ~GgufFile();
+  GgufFile(const GgufFile&) = delete;
+  GgufFile& operator=(const GgufFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  size_t size_bytes() const { return size_; }
+
+  const std::unordered_map<std::string, MetaValue>& metadata() const { return metadata_; }
+  // Typed look-ups: nullopt / nullptr when absent; Error (naming the key) when of another kind.
+  std::optional<int64_t> get_int(std::string_view key) const;
+  std::optional<double> get_float(std::string_view key) const;
+  std::optional<bool> get_bool(std::string_view key) const;
+  const std::string* get_string(std::string_view key) const;
+  const std::vector<std::string>* get_strings(std::string_view key) const;
+  const std::vector<int64_t>* get_ints(std::string_view key) const;
+
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  // nullptr when absent.
+  const TensorInfo* find_tensor(std::string_view name) const;
+
+  // Tells the system that a tensor's pages are not needed any more (they were repacked). They can still be
+  // read.
+  void release_pages(const TensorInfo& tensor) const;
+
+ private:
+  explicit GgufFile(const std::string& path) : path_(path) {}
+  void map();
+  void parse();
+  template <class T>
+  const T* get(std::string_view key, const char* kind) const;
+
+  std::string path_;
+  const std::byte* map_ = nullptr;
+  size_t size_ = 0;
+  std::unordered_map<std::string, MetaValue> metadata_;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, size_t> tensor_index_;
+};
+
+}  // namespace phonelm

@@ -1,0 +1,106 @@
+#include "gguf/tensors.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace phonelm {
+namespace {
+
+// Names of ggml's other tensor types, for the message that refuses them.
+constexpr std::pair<uint32_t, const char*> kOtherTypes[] = {
+    {6, "Q5_0"},   {7, "Q5_1"},    {9, "Q8_1"},   {10, "Q2_K"},    {11, "Q3_K"},   {12, "Q4_K"},
+    {13, "Q5_K"},  {14, "Q6_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
+    {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"}, {24, "I8"},
+    {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},  {34, "TQ1_0"},
+    {35, "TQ2_0"}, {39, "MXFP4"},
+};
+
+std::string other_type_name(uint32_t number) {
+  for (const auto& [other, name] : kOtherTypes) {
+    if (other == number) return name;
+  }
+  return "number " + std::to_string(number);
+}
+
+TensorType read_type(Cursor& cursor, const std::string& what) {
+  const auto number = cursor.read<uint32_t>(what);
+  switch (const auto type = static_cast<TensorType>(number)) {
+    case TensorType::F32:
+    case TensorType::F16:
+    case TensorType::BF16:
+    case TensorType::Q4_0:
+    case TensorType::Q4_1:
+    case TensorType::Q8_0:
+      return type;
+  }
+  cursor.refuse(what + " has the type " + other_type_name(number) +
+                ", which is not supported; use a file of F32, F16, BF16, Q4_0, Q4_1 or Q8_0 tensors");
+}
+
+void read_dims(Cursor& cursor, TensorInfo& tensor, const std::string& what) {
+  tensor.num_dims = cursor.read<uint32_t>(what);
+  if (tensor.num_dims < 1 || tensor.num_dims > tensor.dims.size()) {
+    cursor.fail(what + " has " + std::to_string(tensor.num_dims) + " dimensions instead of 1 to 4");
+  }
+  tensor.dims.fill(1);
+  for (size_t i = 0; i < tensor.num_dims; ++i) {
+    tensor.dims[i] = cursor.read<uint64_t>(what);
+    if (tensor.dims[i] == 0) cursor.fail(what + " has a dimension of 0");
+  }
+}
+
+size_t checked_num_bytes(const Cursor& cursor, const TensorInfo& tensor, const std::string& what) {
+  const size_t block_size = tensor_type_block_size(tensor.type);
+  if (tensor.dims[0] % block_size != 0) {
+    cursor.fail(what + " has rows of " + std::to_string(tensor.dims[0]) + " elements, not a multiple of " +
+                std::to_string(block_size) + " as " + tensor_type_name(tensor.type) + " needs");
+  }
+  size_t num_bytes = 0;
+  bool overflows =
+      __builtin_mul_overflow(tensor.dims[0] / block_size, tensor_type_block_bytes(tensor.type), &num_bytes);
+  for (size_t i = 1; i < tensor.num_dims; ++i) {
+    overflows |= __builtin_mul_overflow(num_bytes, tensor.dims[i], &num_bytes);
+  }
+  if (overflows) cursor.fail(what + " is larger than any file");
+  return num_bytes;
+}
+
+std::string name_of(const TensorInfo& tensor) { return "tensor " + quoted(tensor.name); }
+
+}  // namespace
+
+TensorInfo read_tensor_info(Cursor& cursor) {
+  TensorInfo tensor{};
+  tensor.name = cursor.read_string("a tensor's name");
+  if (tensor.name.empty()) cursor.fail("a tensor has no name");
+  const std::string what = name_of(tensor);
+  read_dims(cursor, tensor, what);
+  tensor.type = read_type(cursor, what);
+  tensor.num_bytes = checked_num_bytes(cursor, tensor, what);
+  tensor.offset = static_cast<size_t>(cursor.read<uint64_t>(what));
+  return tensor;
+}
+
+void place_tensors(std::vector<TensorInfo>& tensors, std::span<const std::byte> data, size_t data_begin,
+                   size_t alignment, const Cursor& cursor) {
+  for (TensorInfo& tensor : tensors) {
+    if (tensor.offset % alignment != 0) cursor.fail(name_of(tensor) + " is not aligned");
+    if (tensor.offset > data.size() || tensor.num_bytes > data.size() - tensor.offset) {
+      cursor.fail(name_of(tensor) + " reaches beyond the end of the file");
+    }
+    tensor.data = data.data() + tensor.offset;
+    tensor.offset += data_begin;
+  }
+
+  std::vector<const TensorInfo*> by_offset;
+  for (const TensorInfo& tensor : tensors) by_offset.push_back(&tensor);
+  std::ranges::sort(by_offset, {}, &TensorInfo::offset);
+  for (size_t i = 1; i < by_offset.size(); ++i) {
+    const TensorInfo& before = *by_offset[i - 1];
+    if (by_offset[i]->offset - before.offset < before.num_bytes) {
+      cursor.fail(name_of(before) + " and " + name_of(*by_offset[i]) + " overlap");
+    }
+  }
+}
+
+}  // namespace phonelm
