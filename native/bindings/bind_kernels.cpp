@@ -1,0 +1,134 @@
+// Single kernels by instruction set, for the tests that compare them.
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstring>
+
+#include "bindings/bind.h"
+#include "core/error.h"
+#include "graph/scratch.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace phonelm {
+
+namespace {
+
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Vector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Halves = nb::ndarray<const uint16_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+nb::object to_numpy(std::vector<float> values, std::vector<size_t> shape) {
+  auto* kept = new std::vector<float>(std::move(values));
+  const nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, float>(kept->data(), shape.size(), shape.data(), owner));
+}
+
+void require(bool holds, const char* what) {
+  if (!holds) throw Error(what);
+}
+
+int size_of(size_t value) { return static_cast<int>(value); }
+
+// y = x W^T, with W as GGUF blocks.
+nb::object kernel_matmul(const std::string& isa, uint32_t type_number, const nb::bytes& blocks, int rows,
+                         int cols, const Matrix& x) {
+  const auto type = static_cast<TensorType>(type_number);
+  PackedMatrix matrix = packed_layout(type, rows, cols);
+  const size_t row_bytes = static_cast<size_t>(cols / tile_cols(type)) * tensor_type_block_bytes(type);
+  require(blocks.size() == row_bytes * static_cast<size_t>(rows) && cols == size_of(x.shape(1)),
+          "sizes differ");
+  const Buffer packed(matrix.num_bytes() + 4096);
+  pack_panels(matrix, reinterpret_cast<const std::byte*>(blocks.c_str()), 0, matrix.num_panels,
+              packed.data());
+  matrix.data = packed.data();
+
+  const Kernels& kernels = select_kernels(isa);
+  const int num_tokens = size_of(x.shape(0));
+  const InputBuffer memory(num_tokens, cols);
+  const Activations input = memory.view(num_tokens, cols);
+  for (int token = 0; token < num_tokens; ++token) {
+    std::memcpy(memory.values(token), x.data() + static_cast<size_t>(token * cols),
+                static_cast<size_t>(cols) * 4);
+    kernels.quantize(memory.values(token), token, input);
+  }
+  const Rows out(num_tokens, rows);
+  kernels.matmul(matrix, 0, matrix.num_panels, input, out.row(0), out.stride, false);
+  std::vector<float> result;
+  for (int token = 0; token < num_tokens; ++token)
+    result.insert(result.end(), out.row(token), out.row(token) + rows);
+  return to_numpy(std::move(result), {static_cast<size_t>(num_tokens), static_cast<size_t>(rows)});
+}
+
+// One row of a matrix, packed and unpacked again.
+nb::object kernel_unpack_row(uint32_t type_number, const nb::bytes& blocks, int rows, int cols, int row) {
+  PackedMatrix matrix = packed_layout(static_cast<TensorType>(type_number), rows, cols);
+  const Buffer packed(matrix.num_bytes());
+  pack_panels(matrix, reinterpret_cast<const std::byte*>(blocks.c_str()), 0, matrix.num_panels,
+              packed.data());
+  matrix.data = packed.data();
+  std::vector<float> out(static_cast<size_t>(cols));
+  unpack_row(matrix, row, out.data());
+  return to_numpy(std::move(out), {static_cast<size_t>(cols)});
+}
+
+// a [rows, k] times w [k, 16].
+nb::object kernel_half_panel(const std::string& isa, const Halves& w, const Matrix& a) {
+  require(w.shape(1) == kPanelRows && w.shape(0) == a.shape(1), "sizes differ");
+  std::vector<float> out(a.shape(0) * kPanelRows);
+  const int num_k = size_of(w.shape(0));
+  select_kernels(isa).half_panel(w.data(), kPanelRows, num_k, a.data(), num_k, size_of(a.shape(0)),
+                                 out.data(), kPanelRows, false);
+  return to_numpy(std::move(out), {a.shape(0), size_t{kPanelRows}});
+}
+
+nb::object kernel_rms_norm(const std::string& isa, const Vector& x, const Vector& weight, float eps) {
+  require(x.shape(0) == weight.shape(0), "sizes differ");
+  std::vector<float> out(x.shape(0));
+  select_kernels(isa).rms_norm(x.data(), weight.data(), size_of(x.shape(0)), eps, out.data());
+  return to_numpy(std::move(out), {x.shape(0)});
+}
+
+nb::object kernel_activate(const std::string& isa, const std::string& kind, const Vector& gate,
+                           const Vector& up) {
+  require(gate.shape(0) == up.shape(0), "sizes differ");
+  const Activation activation = kind == "silu"   ? Activation::Silu
+                                : kind == "relu" ? Activation::Relu
+                                                 : Activation::Relu2;
+  std::vector<float> out(gate.data(), gate.data() + gate.shape(0));
+  select_kernels(isa).activate(activation, out.data(), up.data(), size_of(gate.shape(0)));
+  return to_numpy(std::move(out), {gate.shape(0)});
+}
+
+nb::object kernel_softmax(const std::string& isa, const Vector& x) {
+  const Kernels& kernels = select_kernels(isa);
+  std::vector<float> out(x.data(), x.data() + x.shape(0));
+  const int size = size_of(out.size());
+  const float sum = kernels.exponentiate(out.data(), size, kernels.maximum(x.data(), size));
+  kernels.scale(out.data(), size, 1.0f / sum);
+  return to_numpy(std::move(out), {x.shape(0)});
+}
+
+std::vector<uint16_t> kernel_to_half(const std::string& isa, const Vector& x) {
+  std::vector<uint16_t> out(x.shape(0));
+  select_kernels(isa).to_half(x.data(), size_of(x.shape(0)), out.data());
+  return out;
+}
+
+}  // namespace
+
+}  // namespace phonelm
+
+using namespace phonelm;
+
+void bind_kernels(nb::module_& m) {
+  m.def("kernel_matmul", &kernel_matmul, "isa"_a, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "x"_a);
+  m.def("kernel_unpack_row", &kernel_unpack_row, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "row"_a);
+  m.def("kernel_half_panel", &kernel_half_panel, "isa"_a, "w"_a, "a"_a);
+  m.def("kernel_rms_norm", &kernel_rms_norm, "isa"_a, "x"_a, "weight"_a, "eps"_a);
+  m.def("kernel_activate", &kernel_activate, "isa"_a, "kind"_a, "gate"_a, "up"_a);
+  m.def("kernel_softmax", &kernel_softmax, "isa"_a, "x"_a);
+  m.def("kernel_to_half", &kernel_to_half, "isa"_a, "x"_a);
+}

@@ -1,0 +1,35 @@
+// What the graph builds: the native form of arch.DecoderConfig, read from GGUF metadata.
+#pragma once
+
+#include <string>
+
+#include "gguf/gguf.h"
+#include "kernels/kernels.h"
+
+namespace phonelm {
+
+struct ModelConfig {
+  std::string architecture;
+  int vocab_size = 0;
+  int hidden_size = 0;
+  int num_layers = 0;
+  int num_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  int rope_dim = 0;
+  int intermediate_size = 0;
+  int context_length = 0;
+  float norm_eps = 0.0f;
+  float rope_theta = 0.0f;
+  bool gated = true;
+  Activation activation = Activation::Silu;
+  // Pairs (2 i, 2 i + 1) are rotated (llama, arcee) instead of (i, i + d / 2) (phonelm).
+  bool rope_interleaved = true;
+  // cos and sin rounded to round(127 x) / 127.
+  bool rope_int8 = false;
+};
+
+// Throws Error: an architecture, a field or a value that the graph does not build, by its key's name.
+ModelConfig read_config(const GgufFile& file);
+
+}  // namespace phonelm

@@ -1,0 +1,60 @@
+// Keys and values of the tokens so far, in fp16, one run of memory for each layer and KV head.
+//
+// Keys lie in blocks of 16 positions, dimension by dimension ([position / 16][dim][16]), values position by
+// position ([position][dim], padded to 16): both products of attention then read 16 neighbouring numbers at
+// once and multiply them with one broadcast number, which is the kernel `half_panel`.
+#pragma once
+
+#include "core/buffer.h"
+#include "graph/config.h"
+
+namespace phonelm {
+
+class KvCache {
+ public:
+  static constexpr int kBlock = kPanelRows;
+
+  KvCache(const ModelConfig& config, int context_length)
+      : num_kv_heads_(config.num_kv_heads),
+        head_dim_(config.head_dim),
+        value_stride_(static_cast<int>(round_up(static_cast<size_t>(config.head_dim), kPanelRows))),
+        padded_context_(round_up(static_cast<size_t>(context_length), kBlock)),
+        keys_(num_halves(config, head_dim_) * 2),
+        values_(num_halves(config, value_stride_) * 2) {}
+
+  int value_stride() const { return value_stride_; }
+  size_t num_bytes() const { return keys_.size() + values_.size(); }
+
+  uint16_t* keys(int layer, int kv_head) const {
+    return keys_.as<uint16_t>() + run(layer, kv_head) * static_cast<size_t>(head_dim_);
+  }
+  uint16_t* values(int layer, int kv_head) const {
+    return values_.as<uint16_t>() + run(layer, kv_head) * static_cast<size_t>(value_stride_);
+  }
+  uint16_t* key_block(int layer, int kv_head, int position) const {
+    return keys(layer, kv_head) +
+           static_cast<size_t>(position / kBlock * kBlock) * static_cast<size_t>(head_dim_);
+  }
+  uint16_t* value_row(int layer, int kv_head, int position) const {
+    return values(layer, kv_head) + static_cast<size_t>(position) * static_cast<size_t>(value_stride_);
+  }
+
+ private:
+  size_t num_halves(const ModelConfig& config, int width) const {
+    return static_cast<size_t>(config.num_layers) * static_cast<size_t>(config.num_kv_heads) *
+           padded_context_ * static_cast<size_t>(width);
+  }
+  size_t run(int layer, int kv_head) const {
+    return (static_cast<size_t>(layer) * static_cast<size_t>(num_kv_heads_) + static_cast<size_t>(kv_head)) *
+           padded_context_;
+  }
+
+  int num_kv_heads_;
+  int head_dim_;
+  int value_stride_;
+  size_t padded_context_;
+  Buffer keys_;
+  Buffer values_;
+};
+
+}  // namespace phonelm

@@ -1,0 +1,121 @@
+// Working memory of one session, for a chunk of tokens. Virtual until touched: a session that only decodes
+// keeps a few pages of it resident.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "core/buffer.h"
+#include "graph/model.h"
+
+namespace phonelm {
+
+// Memory behind an `Activations`: as floats and as int8 groups.
+class InputBuffer {
+ public:
+  InputBuffer(int max_tokens, int max_cols)
+      : stride_(static_cast<int>(round_up(static_cast<size_t>(max_cols), kGroupSize))),
+        values_(count(max_tokens) * sizeof(float)),
+        quants_(count(max_tokens)),
+        scales_(count(max_tokens) / kGroupSize * sizeof(float)),
+        sums_(scales_.size()),
+        scaled_sums_(scales_.size()),
+        low_quants_(quants_.size()),
+        low_scales_(scales_.size()),
+        low_sums_(scales_.size()),
+        low_tokens_(scales_.size()) {}
+
+  float* values(int token) const {
+    return values_.as<float>() + static_cast<size_t>(token) * static_cast<size_t>(stride_);
+  }
+
+  Activations view(int num_tokens, int cols) const {
+    Activations view;
+    view.values = values_.as<float>();
+    view.stride = stride_;
+    view.num_tokens = num_tokens;
+    view.num_groups = cols / kGroupSize;
+    view.block = num_tokens == 1 ? 1 : kTokenBlock;
+    view.quants = quants_.as<int8_t>();
+    view.scales = scales_.as<float>();
+    view.sums = sums_.as<int32_t>();
+    view.scaled_sums = scaled_sums_.as<float>();
+    view.low_quants = low_quants_.as<int8_t>();
+    view.low_scales = low_scales_.as<float>();
+    view.low_sums = low_sums_.as<int32_t>();
+    view.low_tokens = low_tokens_.as<uint16_t>();
+    view.low_limit = num_tokens == 1 ? 0.0f : kBatchLowLimit;
+    return view;
+  }
+
+ private:
+  // Whole blocks of tokens, so that the last one has room for all its places.
+  size_t count(int max_tokens) const {
+    return round_up(static_cast<size_t>(max_tokens), max_tokens == 1 ? 1 : kTokenBlock) *
+           static_cast<size_t>(stride_);
+  }
+
+  int stride_;
+  Buffer values_;
+  Buffer quants_;
+  Buffer scales_;
+  Buffer sums_;
+  Buffer scaled_sums_;
+  Buffer low_quants_;
+  Buffer low_scales_;
+  Buffer low_sums_;
+  Buffer low_tokens_;
+};
+
+// A matrix of floats, a row a token.
+struct Rows {
+  Rows(int num_tokens, int width)
+      : stride(static_cast<int>(round_up(static_cast<size_t>(width), kPanelRows))),
+        buffer(static_cast<size_t>(num_tokens) * static_cast<size_t>(stride) * sizeof(float)) {}
+  float* row(int token) const {
+    return buffer.as<float>() + static_cast<size_t>(token) * static_cast<size_t>(stride);
+  }
+
+  int stride;
+  Buffer buffer;
+};
+
+struct Scratch {
+  // Tokens evaluated at once: enough to reuse weights from the first cache, few enough to stay in the second.
+  static constexpr int kMaxChunk = 256;
+  // Keys whose scores are kept at once by the running softmax.
+  static constexpr int kKeyBlock = 256;
+
+  Scratch(const ModelConfig& config, int context_length, int num_threads)
+      : chunk(std::min(context_length, kMaxChunk)),
+        residual(chunk, config.hidden_size),
+        query(chunk, config.num_heads * config.head_dim),
+        key(chunk, config.num_kv_heads * config.head_dim),
+        value(chunk, config.num_kv_heads * config.head_dim),
+        attention(chunk, config.num_heads * config.head_dim),
+        gate(chunk, config.intermediate_size),
+        up(chunk, config.intermediate_size),
+        cosines(chunk, config.rope_dim / 2),
+        sines(chunk, config.rope_dim / 2),
+        logits(1, config.vocab_size),
+        shared_input(chunk, widest(config)) {
+    for (int thread = 0; thread < num_threads; ++thread) {
+      own_input.emplace_back(1, widest(config));
+      scores.emplace_back(kTokenBlock, kKeyBlock);
+      weighted.emplace_back(kTokenBlock, config.head_dim);
+    }
+  }
+
+  static int widest(const ModelConfig& config) {
+    return std::max({config.hidden_size, config.num_heads * config.head_dim, config.intermediate_size});
+  }
+
+  int chunk;
+  Rows residual, query, key, value, attention, gate, up, cosines, sines, logits;
+  InputBuffer shared_input;
+  // One a thread.
+  std::vector<InputBuffer> own_input;
+  std::vector<Rows> scores, weighted;
+};
+
+}  // namespace phonelm

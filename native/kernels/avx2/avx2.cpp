@@ -1,0 +1,327 @@
+// AVX2 with FMA and F16C. `vpmaddubsw` multiplies 8 rows x 4 columns of unsigned weights with 4 broadcast
+// signed activations and adds neighbours into int16: 4-bit weights can add all 8 products of a group there
+// (15 * 127 * 2 * 8 < 32768) and are widened once; 8-bit weights would overflow, so their sign is moved to
+// the activations (|w| * sign(w) a) and each product is widened. A tile of 16 rows is done as two halves
+// of 8.
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/simd_ops.h"
+#include "kernels/tables.h"
+
+namespace phonelm {
+namespace {
+
+struct Vec {
+  using Type = __m256;
+  static constexpr int width = 8;
+  static Type load(const float* x) { return _mm256_loadu_ps(x); }
+  static void store(float* x, Type v) { _mm256_storeu_ps(x, v); }
+  static Type set(float x) { return _mm256_set1_ps(x); }
+  static Type add(Type a, Type b) { return _mm256_add_ps(a, b); }
+  static Type sub(Type a, Type b) { return _mm256_sub_ps(a, b); }
+  static Type mul(Type a, Type b) { return _mm256_mul_ps(a, b); }
+  static Type div(Type a, Type b) { return _mm256_div_ps(a, b); }
+  static Type fma(Type a, Type b, Type c) { return _mm256_fmadd_ps(a, b, c); }
+  static Type max(Type a, Type b) { return _mm256_max_ps(a, b); }
+  static Type min(Type a, Type b) { return _mm256_min_ps(a, b); }
+  static Type round(Type a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static Type power_of_two(Type n) {
+    const __m256i bits =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_castsi256_ps(bits);
+  }
+  static float reduce_add(Type a) {
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+  }
+  static float reduce_max(Type a) {
+    __m128 best = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    best = _mm_max_ps(best, _mm_movehl_ps(best, best));
+    return _mm_cvtss_f32(_mm_max_ss(best, _mm_movehdup_ps(best)));
+  }
+};
+
+inline __m256 load_halves(const void* data) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(data)));
+}
+
+inline __m256i broadcast_quants(const int8_t* x) {
+  int32_t four;
+  std::memcpy(&four, x, 4);
+  return _mm256_set1_epi32(four);
+}
+
+// 8 rows of a tile (half 0 or 1) as 8 registers; register i holds columns 4 i to 4 i + 3. 8-bit quants become
+// signed.
+template <TensorType type>
+inline void unpack_half_tile(const std::byte* quants, int half, __m256i (&w)[8]) {
+  const auto load = [&](int j) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(quants + 64 * j + 32 * half));
+  };
+  if constexpr (type == TensorType::Q8_0) {
+    const __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
+    for (int i = 0; i < 8; ++i) w[i] = _mm256_xor_si256(load(i), flip);
+  } else {
+    const __m256i low = _mm256_set1_epi8(15);
+    for (int j = 0; j < 4; ++j) {
+      const __m256i packed = load(j);
+      w[2 * j] = _mm256_and_si256(packed, low);
+      w[2 * j + 1] = _mm256_and_si256(_mm256_srli_epi16(packed, 4), low);
+    }
+  }
+}
+
+// 8 integer dot products of a group.
+template <TensorType type>
+inline __m256i dot_group(const __m256i (&w)[8], const int8_t* x, int32_t sum) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  if constexpr (type == TensorType::Q8_0) {
+    __m256i dot = _mm256_setzero_si256();
+    for (int i = 0; i < 8; ++i) {
+      const __m256i signed_x = _mm256_sign_epi8(broadcast_quants(x + 4 * i), w[i]);
+      const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w[i]), signed_x);
+      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, ones));
+    }
+    return dot;
+  } else {
+    __m256i pairs = _mm256_maddubs_epi16(w[0], broadcast_quants(x));
+    for (int i = 1; i < 8; ++i) {
+      pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(w[i], broadcast_quants(x + 4 * i)));
+    }
+    const int32_t zero = type == TensorType::Q4_0 ? 8 : 0;
+    return _mm256_sub_epi32(_mm256_madd_epi16(pairs, ones), _mm256_set1_epi32(zero * sum));
+  }
+}
+
+template <TensorType type, int num>
+inline void quantized_panel(const std::byte* tile, int half, const Activations& input, int token, float* out,
+                            int out_stride, bool accumulate) {
+  constexpr bool with_minimum = type == TensorType::Q4_1;
+  constexpr size_t scales_bytes = with_minimum ? 64 : 32;
+  constexpr size_t stride = scales_bytes + (type == TensorType::Q8_0 ? 512 : 256);
+  __m256 sums[num];
+  for (int t = 0; t < num; ++t) sums[t] = _mm256_setzero_ps();
+  size_t at = input.group_at(token, 0);
+  const int first_bit = token % input.block;
+  const uint16_t* low_mask = input.low_tokens + at / static_cast<size_t>(input.block);
+  for (int group = 0; group < input.num_groups;
+       ++group, tile += stride, at += static_cast<size_t>(input.block)) {
+    __m256i w[8];
+    unpack_half_tile<type>(tile + scales_bytes, half, w);
+    const __m256 scales = load_halves(tile + 16 * half);
+    for (int t = 0; t < num; ++t) {
+      const size_t here = at + static_cast<size_t>(t);
+      const __m256i dot = dot_group<type>(w, input.quants + here * kGroupSize, input.sums[here]);
+      const __m256 factor = _mm256_mul_ps(scales, _mm256_set1_ps(input.scales[here]));
+      sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), factor, sums[t]);
+      if constexpr (with_minimum) {
+        const __m256 minima = load_halves(tile + 32 + 16 * half);
+        sums[t] = _mm256_fmadd_ps(minima, _mm256_set1_ps(input.scaled_sums[here]), sums[t]);
+      }
+    }
+    const unsigned low_tokens = static_cast<unsigned>(*low_mask++) >> first_bit;
+    for (int t = 0; t < num; ++t) {
+      if (!((low_tokens >> t) & 1)) continue;
+      const size_t here = at + static_cast<size_t>(t);
+      const __m256i dot = dot_group<type>(w, input.low_quants + here * kGroupSize, input.low_sums[here]);
+      const __m256 factor = _mm256_mul_ps(scales, _mm256_set1_ps(input.low_scales[here]));
+      sums[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), factor, sums[t]);
+    }
+  }
+  for (int t = 0; t < num; ++t, out += out_stride) {
+    _mm256_storeu_ps(out, accumulate ? _mm256_add_ps(_mm256_loadu_ps(out), sums[t]) : sums[t]);
+  }
+}
+
+template <TensorType type>
+inline __m256 load_column(const std::byte* data) {
+  if constexpr (type == TensorType::F32) return _mm256_loadu_ps(reinterpret_cast<const float*>(data));
+  if constexpr (type == TensorType::F16) return load_halves(data);
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(data));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+template <TensorType type, int num>
+inline void float_panel(const std::byte* column, int half, int cols, const Activations& input, int token,
+                        float* out, int out_stride, bool accumulate) {
+  constexpr size_t width = type == TensorType::F32 ? 4 : 2;
+  const float* x = input.values + static_cast<size_t>(token) * static_cast<size_t>(input.stride);
+  __m256 sums[num];
+  for (int t = 0; t < num; ++t) sums[t] = _mm256_setzero_ps();
+  column += 8 * width * static_cast<size_t>(half);
+  for (int col = 0; col < cols; ++col, column += kPanelRows * width) {
+    const __m256 w = load_column<type>(column);
+    for (int t = 0; t < num; ++t) {
+      sums[t] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[t * input.stride + col]), sums[t]);
+    }
+  }
+  for (int t = 0; t < num; ++t, out += out_stride) {
+    _mm256_storeu_ps(out, accumulate ? _mm256_add_ps(_mm256_loadu_ps(out), sums[t]) : sums[t]);
+  }
+}
+
+template <TensorType type, int num>
+inline void panel_of(const std::byte* panel, int half, int cols, const Activations& input, int token,
+                     float* out, int out_stride, bool accumulate) {
+  if constexpr (type == TensorType::Q4_0 || type == TensorType::Q4_1 || type == TensorType::Q8_0) {
+    quantized_panel<type, num>(panel, half, input, token, out, out_stride, accumulate);
+  } else {
+    float_panel<type, num>(panel, half, cols, input, token, out, out_stride, accumulate);
+  }
+}
+
+template <TensorType type>
+void matmul_of(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
+               int out_stride, bool accumulate) {
+  for (int panel = begin; panel < end; ++panel) {
+    for (int half = 0; half < 2; ++half) {
+      float* column = out + panel * kPanelRows + 8 * half;
+      int token = 0;
+      const auto run = [&]<int num>() {
+        for (; token + num <= input.num_tokens; token += num) {
+          panel_of<type, num>(weights.panel(panel), half, weights.cols, input, token,
+                              column + static_cast<size_t>(token) * static_cast<size_t>(out_stride),
+                              out_stride, accumulate);
+        }
+      };
+      run.template operator()<4>();
+      run.template operator()<1>();
+    }
+  }
+}
+
+void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
+            int out_stride, bool accumulate) {
+  const auto run = [&]<TensorType type>() {
+    matmul_of<type>(weights, begin, end, input, out, out_stride, accumulate);
+  };
+  switch (weights.type) {
+    case TensorType::Q4_0:
+      return run.template operator()<TensorType::Q4_0>();
+    case TensorType::Q4_1:
+      return run.template operator()<TensorType::Q4_1>();
+    case TensorType::Q8_0:
+      return run.template operator()<TensorType::Q8_0>();
+    case TensorType::F32:
+      return run.template operator()<TensorType::F32>();
+    case TensorType::F16:
+      return run.template operator()<TensorType::F16>();
+    case TensorType::BF16:
+      return run.template operator()<TensorType::BF16>();
+  }
+}
+
+template <int num>
+inline void half_rows(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, float* out,
+                      int out_stride, bool accumulate) {
+  __m256 sums[num][2];
+  for (int t = 0; t < num; ++t) {
+    for (int h = 0; h < 2; ++h) {
+      sums[t][h] = accumulate ? _mm256_loadu_ps(out + t * out_stride + 8 * h) : _mm256_setzero_ps();
+    }
+  }
+  for (int k = 0; k < num_k; ++k, w += w_stride) {
+    const __m256 low = load_halves(w);
+    const __m256 high = load_halves(w + 8);
+    for (int t = 0; t < num; ++t) {
+      const __m256 x = _mm256_set1_ps(a[t * a_stride + k]);
+      sums[t][0] = _mm256_fmadd_ps(low, x, sums[t][0]);
+      sums[t][1] = _mm256_fmadd_ps(high, x, sums[t][1]);
+    }
+  }
+  for (int t = 0; t < num; ++t) {
+    for (int h = 0; h < 2; ++h) _mm256_storeu_ps(out + t * out_stride + 8 * h, sums[t][h]);
+  }
+}
+
+void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
+                float* out, int out_stride, bool accumulate) {
+  int row = 0;
+  const auto run = [&]<int num>() {
+    for (; row + num <= num_rows; row += num) {
+      half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
+                     accumulate);
+    }
+  };
+  run.template operator()<4>();
+  run.template operator()<1>();
+}
+
+inline float largest_of(const float* x) {
+  const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+  __m256 largest = _mm256_setzero_ps();
+  for (int i = 0; i < 4; ++i)
+    largest = _mm256_max_ps(largest, _mm256_and_ps(_mm256_loadu_ps(x + 8 * i), no_sign));
+  return Vec::reduce_max(largest);
+}
+
+// Quants of 32 values with one scale; returns their sum and leaves in `x` what they miss.
+inline int32_t quantize_term(__m256 (&x)[4], float scale, int8_t* quants) {
+  const __m256 inverse = _mm256_set1_ps(scale > 0.0f ? 1.0f / scale : 0.0f);
+  __m256i rounded[4];
+  for (int i = 0; i < 4; ++i) {
+    rounded[i] = _mm256_cvtps_epi32(_mm256_mul_ps(x[i], inverse));
+    x[i] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(rounded[i]), _mm256_set1_ps(scale), x[i]);
+  }
+  // Both packs work on 128-bit lanes; the permutation puts the 4-byte pieces back into order.
+  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(rounded[0], rounded[1]),
+                                           _mm256_packs_epi32(rounded[2], rounded[3]));
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(quants), _mm256_permutevar8x32_epi32(bytes, order));
+  const __m256i sums =
+      _mm256_add_epi32(_mm256_add_epi32(rounded[0], rounded[1]), _mm256_add_epi32(rounded[2], rounded[3]));
+  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+}
+
+void quantize(const float* x, int token, const Activations& target) {
+  float squares = 0.0f;
+  for (int group = 0; group < target.num_groups; ++group) {
+    const float largest = largest_of(x + group * kGroupSize);
+    target.scales[target.group_at(token, group)] = largest / 127.0f;
+    squares += largest * largest;
+  }
+  const float limit =
+      target.low_limit * __builtin_sqrtf(squares / static_cast<float>(target.num_groups)) / 127.0f;
+  const int bit = token % target.block;
+  for (int group = 0; group < target.num_groups; ++group) {
+    const size_t at = target.group_at(token, group);
+    __m256 rest[4];
+    for (int i = 0; i < 4; ++i) rest[i] = _mm256_loadu_ps(x + group * kGroupSize + 8 * i);
+    const float scale = target.scales[at];
+    target.sums[at] = quantize_term(rest, scale, target.quants + at * kGroupSize);
+    target.scaled_sums[at] = scale * static_cast<float>(target.sums[at]);
+    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
+    if (bit == 0) low_tokens = 0;
+    if (!(scale > limit)) continue;
+    low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
+    const float low_scale = scale / kLowSteps;
+    target.low_scales[at] = low_scale;
+    target.low_sums[at] = quantize_term(rest, low_scale, target.low_quants + at * kGroupSize);
+    target.scaled_sums[at] += low_scale * static_cast<float>(target.low_sums[at]);
+  }
+}
+
+void to_half(const float* x, int size, uint16_t* out) {
+  int i = 0;
+  for (; i + 8 <= size; i += 8) {
+    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), halves);
+  }
+  for (; i < size; ++i) {
+    out[i] = static_cast<uint16_t>(
+        _mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT), 0));
+  }
+}
+
+}  // namespace
+
+const Kernels kAvx2Kernels{"avx2",        matmul,        half_panel,        quantize,
+                           rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
+                           scale<Vec>,    to_half};
+
+}  // namespace phonelm

@@ -1,0 +1,338 @@
+// AVX-512 with VNNI. One `vpdpbusd` multiplies 16 rows x 4 columns of unsigned weights with 4 broadcast
+// signed activations and adds into 16 int32 sums, so a tile of 16 x 32 costs 8 of them a token; the zero
+// point enters as the sums' start value, -zero * (sum of the group's activations).
+//
+// Batches keep a tile's 8 unpacked registers and up to 16 tokens' float accumulators in registers: 8 dot
+// products and 3 float instructions for 512 multiply-adds. A core that starts one 512-bit dot product a cycle
+// is bound to 64 multiply-adds a cycle; 11 instructions make it 46. Decode (one token) reads 288 bytes of a
+// Q4_0 tile in about 24 instructions: 12 bytes a cycle, more than a core's share of memory bandwidth.
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/simd_ops.h"
+#include "kernels/tables.h"
+
+namespace phonelm {
+namespace {
+
+struct Vec {
+  using Type = __m512;
+  static constexpr int width = 16;
+  static Type load(const float* x) { return _mm512_loadu_ps(x); }
+  static void store(float* x, Type v) { _mm512_storeu_ps(x, v); }
+  static Type set(float x) { return _mm512_set1_ps(x); }
+  static Type add(Type a, Type b) { return _mm512_add_ps(a, b); }
+  static Type sub(Type a, Type b) { return _mm512_sub_ps(a, b); }
+  static Type mul(Type a, Type b) { return _mm512_mul_ps(a, b); }
+  static Type div(Type a, Type b) { return _mm512_div_ps(a, b); }
+  static Type fma(Type a, Type b, Type c) { return _mm512_fmadd_ps(a, b, c); }
+  static Type max(Type a, Type b) { return _mm512_max_ps(a, b); }
+  static Type min(Type a, Type b) { return _mm512_min_ps(a, b); }
+  static Type round(Type a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static Type power_of_two(Type n) {
+    const __m512i bits =
+        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+    return _mm512_castsi512_ps(bits);
+  }
+  static float reduce_add(Type a) { return _mm512_reduce_add_ps(a); }
+  static float reduce_max(Type a) { return _mm512_reduce_max_ps(a); }
+};
+
+inline __m512 load_halves(const void* data) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(data)));
+}
+
+inline __m512i broadcast_quants(const int8_t* x) {
+  int32_t four;
+  std::memcpy(&four, x, 4);
+  return _mm512_set1_epi32(four);
+}
+
+// A tile's quants as 8 registers of unsigned bytes; register i holds columns 4 i to 4 i + 3 of the 16 rows.
+template <TensorType type>
+inline void unpack_tile(const std::byte* quants, __m512i (&w)[8]) {
+  if constexpr (type == TensorType::Q8_0) {
+    for (int i = 0; i < 8; ++i) w[i] = _mm512_loadu_si512(quants + 64 * i);
+  } else {
+    const __m512i low = _mm512_set1_epi8(15);
+    for (int j = 0; j < 4; ++j) {
+      const __m512i packed = _mm512_loadu_si512(quants + 64 * j);
+      w[2 * j] = _mm512_and_si512(packed, low);
+      w[2 * j + 1] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low);
+    }
+  }
+}
+
+template <TensorType type>
+inline __m512i start_value(const int32_t* sum) {
+  if constexpr (type == TensorType::Q4_0) return _mm512_set1_epi32(-8 * *sum);
+  if constexpr (type == TensorType::Q8_0) return _mm512_set1_epi32(-128 * *sum);
+  return _mm512_setzero_si512();
+}
+
+// 16 integer dot products of a group.
+template <TensorType type>
+inline __m512i dot_group(const __m512i (&w)[8], const int8_t* x, const int32_t* sum) {
+  __m512i dot = start_value<type>(sum);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) dot = _mm512_dpbusd_epi32(dot, w[i], broadcast_quants(x + 4 * i));
+  return dot;
+}
+
+// Far enough ahead to cover the latency of memory, near enough to stay in the first cache.
+constexpr size_t kPrefetchBytes = 2048;
+
+// 16 rows times `num` tokens that lie next to each other in one block of the activations.
+template <TensorType type, int num>
+inline void quantized_panel(const std::byte* tile, const Activations& input, int token, float* out,
+                            int out_stride, bool accumulate) {
+  constexpr bool with_minimum = type == TensorType::Q4_1;
+  constexpr size_t scales_bytes = with_minimum ? 64 : 32;
+  constexpr size_t stride = scales_bytes + (type == TensorType::Q8_0 ? 512 : 256);
+  __m512 sums[num];
+  for (int t = 0; t < num; ++t) sums[t] = _mm512_setzero_ps();
+  size_t at = input.group_at(token, 0);
+  const int first_bit = token % input.block;
+  const uint16_t* low_mask = input.low_tokens + at / static_cast<size_t>(input.block);
+  for (int group = 0; group < input.num_groups;
+       ++group, tile += stride, at += static_cast<size_t>(input.block)) {
+    if constexpr (num == 1) {
+      for (size_t line = 0; line < stride; line += 64)
+        _mm_prefetch(tile + kPrefetchBytes + line, _MM_HINT_T0);
+    }
+    __m512i w[8];
+    unpack_tile<type>(tile + scales_bytes, w);
+    const __m512 scales = load_halves(tile);
+#pragma GCC unroll 16
+    for (int t = 0; t < num; ++t) {
+      const size_t here = at + static_cast<size_t>(t);
+      const __m512i dot = dot_group<type>(w, input.quants + here * kGroupSize, input.sums + here);
+      const __m512 factor = _mm512_mul_ps(scales, _mm512_set1_ps(input.scales[here]));
+      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, sums[t]);
+      if constexpr (with_minimum) {
+        sums[t] = _mm512_fmadd_ps(load_halves(tile + 32), _mm512_set1_ps(input.scaled_sums[here]), sums[t]);
+      }
+    }
+    const unsigned low_tokens = static_cast<unsigned>(*low_mask++) >> first_bit;
+    if ((low_tokens & ((1u << num) - 1)) == 0) continue;
+#pragma GCC unroll 16
+    for (int t = 0; t < num; ++t) {
+      if (!((low_tokens >> t) & 1)) continue;
+      const size_t here = at + static_cast<size_t>(t);
+      const __m512i dot = dot_group<type>(w, input.low_quants + here * kGroupSize, input.low_sums + here);
+      const __m512 factor = _mm512_mul_ps(scales, _mm512_set1_ps(input.low_scales[here]));
+      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, sums[t]);
+    }
+  }
+  for (int t = 0; t < num; ++t, out += out_stride) {
+    _mm512_storeu_ps(out, accumulate ? _mm512_add_ps(_mm512_loadu_ps(out), sums[t]) : sums[t]);
+  }
+}
+
+template <TensorType type>
+inline __m512 load_column(const std::byte* data) {
+  if constexpr (type == TensorType::F32) return _mm512_loadu_ps(data);
+  if constexpr (type == TensorType::F16) return load_halves(data);
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(data));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+template <TensorType type, int num>
+inline void float_panel(const std::byte* column, int cols, const Activations& input, int token, float* out,
+                        int out_stride, bool accumulate) {
+  constexpr size_t stride = type == TensorType::F32 ? 64 : 32;
+  const float* x = input.values + static_cast<size_t>(token) * static_cast<size_t>(input.stride);
+  // One token has one chain of additions; four of them hide the latency.
+  constexpr int chains = num == 1 ? 4 : 1;
+  __m512 sums[num][chains];
+  for (auto& row : sums) {
+    for (auto& sum : row) sum = _mm512_setzero_ps();
+  }
+  int col = 0;
+  for (; col + chains <= cols; col += chains) {
+    for (int c = 0; c < chains; ++c, column += stride) {
+      const __m512 w = load_column<type>(column);
+#pragma GCC unroll 16
+      for (int t = 0; t < num; ++t) {
+        sums[t][c] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[t * input.stride + col + c]), sums[t][c]);
+      }
+    }
+  }
+  for (; col < cols; ++col, column += stride) {
+    const __m512 w = load_column<type>(column);
+    for (int t = 0; t < num; ++t) {
+      sums[t][0] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[t * input.stride + col]), sums[t][0]);
+    }
+  }
+  for (int t = 0; t < num; ++t, out += out_stride) {
+    __m512 sum = sums[t][0];
+    for (int c = 1; c < chains; ++c) sum = _mm512_add_ps(sum, sums[t][c]);
+    _mm512_storeu_ps(out, accumulate ? _mm512_add_ps(_mm512_loadu_ps(out), sum) : sum);
+  }
+}
+
+template <TensorType type, int num>
+inline void panel_of(const std::byte* panel, int cols, const Activations& input, int token, float* out,
+                     int out_stride, bool accumulate) {
+  if constexpr (type == TensorType::Q4_0 || type == TensorType::Q4_1 || type == TensorType::Q8_0) {
+    quantized_panel<type, num>(panel, input, token, out, out_stride, accumulate);
+  } else {
+    float_panel<type, num>(panel, cols, input, token, out, out_stride, accumulate);
+  }
+}
+
+template <TensorType type>
+void matmul_of(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
+               int out_stride, bool accumulate) {
+  for (int panel = begin; panel < end; ++panel) {
+    const std::byte* data = weights.panel(panel);
+    float* column = out + panel * kPanelRows;
+    int token = 0;
+    const auto run = [&]<int num>() {
+      for (; token + num <= input.num_tokens; token += num) {
+        panel_of<type, num>(data, weights.cols, input, token,
+                            column + static_cast<size_t>(token) * static_cast<size_t>(out_stride), out_stride,
+                            accumulate);
+      }
+    };
+    run.template operator()<16>();
+    run.template operator()<8>();
+    run.template operator()<4>();
+    run.template operator()<2>();
+    run.template operator()<1>();
+  }
+}
+
+void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
+            int out_stride, bool accumulate) {
+  const auto run = [&]<TensorType type>() {
+    matmul_of<type>(weights, begin, end, input, out, out_stride, accumulate);
+  };
+  switch (weights.type) {
+    case TensorType::Q4_0:
+      return run.template operator()<TensorType::Q4_0>();
+    case TensorType::Q4_1:
+      return run.template operator()<TensorType::Q4_1>();
+    case TensorType::Q8_0:
+      return run.template operator()<TensorType::Q8_0>();
+    case TensorType::F32:
+      return run.template operator()<TensorType::F32>();
+    case TensorType::F16:
+      return run.template operator()<TensorType::F16>();
+    case TensorType::BF16:
+      return run.template operator()<TensorType::BF16>();
+  }
+}
+
+template <int num>
+inline void half_rows(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, float* out,
+                      int out_stride, bool accumulate) {
+  constexpr int chains = num == 1 ? 4 : 1;
+  __m512 sums[num][chains];
+  for (auto& row : sums) {
+    for (auto& sum : row) sum = _mm512_setzero_ps();
+  }
+  const auto step = static_cast<size_t>(w_stride);
+  int k = 0;
+  for (; k + chains <= num_k; k += chains) {
+    for (int c = 0; c < chains; ++c, w += step) {
+      const __m512 column = load_halves(w);
+#pragma GCC unroll 16
+      for (int t = 0; t < num; ++t) {
+        sums[t][c] = _mm512_fmadd_ps(column, _mm512_set1_ps(a[t * a_stride + k + c]), sums[t][c]);
+      }
+    }
+  }
+  for (; k < num_k; ++k, w += step) {
+    const __m512 column = load_halves(w);
+    for (int t = 0; t < num; ++t) {
+      sums[t][0] = _mm512_fmadd_ps(column, _mm512_set1_ps(a[t * a_stride + k]), sums[t][0]);
+    }
+  }
+  for (int t = 0; t < num; ++t, out += out_stride) {
+    __m512 sum = sums[t][0];
+    for (int c = 1; c < chains; ++c) sum = _mm512_add_ps(sum, sums[t][c]);
+    _mm512_storeu_ps(out, accumulate ? _mm512_add_ps(_mm512_loadu_ps(out), sum) : sum);
+  }
+}
+
+void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
+                float* out, int out_stride, bool accumulate) {
+  int row = 0;
+  const auto run = [&]<int num>() {
+    for (; row + num <= num_rows; row += num) {
+      half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
+                     accumulate);
+    }
+  };
+  run.template operator()<16>();
+  run.template operator()<4>();
+  run.template operator()<1>();
+}
+
+inline float largest_of(const float* x) {
+  const __m512 a = _mm512_abs_ps(_mm512_loadu_ps(x));
+  return _mm512_reduce_max_ps(_mm512_max_ps(a, _mm512_abs_ps(_mm512_loadu_ps(x + 16))));
+}
+
+// Quants of 32 values with one scale; returns their sum and leaves in `x` what they miss.
+inline int32_t quantize_term(__m512 (&x)[2], float scale, int8_t* quants) {
+  const __m512 inverse = _mm512_set1_ps(scale > 0.0f ? 1.0f / scale : 0.0f);
+  __m512i total = _mm512_setzero_si512();
+  for (int i = 0; i < 2; ++i) {
+    const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], inverse));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(quants) + i, _mm512_cvtsepi32_epi8(rounded));
+    x[i] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(rounded), _mm512_set1_ps(scale), x[i]);
+    total = _mm512_add_epi32(total, rounded);
+  }
+  return _mm512_reduce_add_epi32(total);
+}
+
+void quantize(const float* x, int token, const Activations& target) {
+  float squares = 0.0f;
+  for (int group = 0; group < target.num_groups; ++group) {
+    const size_t at = target.group_at(token, group);
+    const float largest = largest_of(x + group * kGroupSize);
+    target.scales[at] = largest / 127.0f;
+    squares += largest * largest;
+  }
+  const float limit =
+      target.low_limit * __builtin_sqrtf(squares / static_cast<float>(target.num_groups)) / 127.0f;
+  const int bit = token % target.block;
+  for (int group = 0; group < target.num_groups; ++group) {
+    const size_t at = target.group_at(token, group);
+    __m512 rest[2] = {_mm512_loadu_ps(x + group * kGroupSize), _mm512_loadu_ps(x + group * kGroupSize + 16)};
+    const float scale = target.scales[at];
+    target.sums[at] = quantize_term(rest, scale, target.quants + at * kGroupSize);
+    target.scaled_sums[at] = scale * static_cast<float>(target.sums[at]);
+    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
+    if (bit == 0) low_tokens = 0;
+    if (!(scale > limit)) continue;
+    low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
+    const float low_scale = scale / kLowSteps;
+    target.low_scales[at] = low_scale;
+    target.low_sums[at] = quantize_term(rest, low_scale, target.low_quants + at * kGroupSize);
+    target.scaled_sums[at] += low_scale * static_cast<float>(target.low_sums[at]);
+  }
+}
+
+void to_half(const float* x, int size, uint16_t* out) {
+  int i = 0;
+  for (; i + 16 <= size; i += 16) {
+    const __m256i halves = _mm512_cvtps_ph(_mm512_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), halves);
+  }
+  for (; i < size; ++i) {
+    out[i] = static_cast<uint16_t>(
+        _mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT), 0));
+  }
+}
+
+}  // namespace
+
+const Kernels kAvx512Kernels{"avx512",      matmul,        half_panel,        quantize,
+                             rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
+                             scale<Vec>,    to_half};
+
+}  // namespace phonelm

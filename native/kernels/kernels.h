@@ -1,0 +1,91 @@
+// The table of kernels that one instruction set fills. All of them are compared with the scalar ones in the
+// tests.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/packed.h"
+
+namespace phonelm {
+
+// The inputs of a matrix product: `num_tokens` rows, as floats for float weights and as int8 groups of 32 for
+// quantized ones. Quants are stored by blocks of `block` tokens: token t of block n, group g, lies at
+// ((n * num_groups + g) * block + t); a group has a scale and the sum of its quants.
+//
+// The error of a group is proportional to its largest value, so that the few groups with outliers make most
+// of a row's error. Those get a second term, the int8 quants of what the first left over: x = scale * quant +
+// low_scale * low_quant. In a batch they are the groups whose largest value is above the root mean square of
+// all groups' largest: a fifth of them in SmolLM2-135M, whose KL divergence to float32 activations falls from
+// 0.0027 to 0.0004. A single token waits for memory, not for arithmetic: there, every group has one.
+struct Activations {
+  const float* values = nullptr;
+  int stride = 0;
+  int num_tokens = 0;
+  int num_groups = 0;
+  int block = 1;
+  int8_t* quants = nullptr;
+  float* scales = nullptr;
+  int32_t* sums = nullptr;
+  // scale * sum, both terms.
+  float* scaled_sums = nullptr;
+  int8_t* low_quants = nullptr;
+  float* low_scales = nullptr;
+  int32_t* low_sums = nullptr;
+  // Which tokens of a block have a second term in a group: a bit a token, at group_at(token, group) / block.
+  uint16_t* low_tokens = nullptr;
+  // A group has a second term when its largest value is above so many root mean squares of all groups'
+  // largest.
+  float low_limit = 0.0f;
+
+  size_t group_at(int token, int group) const {
+    const auto place =
+        static_cast<size_t>(token / block) * static_cast<size_t>(num_groups) + static_cast<size_t>(group);
+    return place * static_cast<size_t>(block) + static_cast<size_t>(token % block);
+  }
+};
+
+// Tokens of a block in a batch: as many float accumulators as an AVX-512 kernel can keep beside a tile.
+inline constexpr int kTokenBlock = 16;
+
+// `low_limit` of a batch: a hair above one, so that rounding does not decide where all groups are alike.
+inline constexpr float kBatchLowLimit = 1.001f;
+// Half a step of the first term, in steps of the second: the second's quants reach 127 at most.
+inline constexpr float kLowSteps = 254.0f;
+
+enum class Activation { Silu, Relu, Relu2 };
+
+struct Kernels {
+  const char* name;
+
+  // out[t * out_stride + row] (+)= W x_t for the rows of panels [begin, end) and all tokens of `input`.
+  void (*matmul)(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
+                 int out_stride, bool accumulate);
+
+  // out[i * out_stride + c] (+)= sum_k a[i * a_stride + k] * w[k * w_stride + c], c in [0, 16), w in fp16.
+  void (*half_panel)(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
+                     float* out, int out_stride, bool accumulate);
+
+  // Quantizes one token's row: scale = max |x| / 127, quant = round(x / scale). Tokens of a block come in
+  // order.
+  void (*quantize)(const float* x, int token, const Activations& target);
+
+  void (*rms_norm)(const float* x, const float* weight, int size, float eps, float* out);
+  // gate = act(gate) * up; with up == nullptr, gate = act(gate).
+  void (*activate)(Activation kind, float* gate, const float* up, int size);
+  // x = exp(x - maximum); returns the sum.
+  float (*exponentiate)(float* x, int size, float maximum);
+  float (*maximum)(const float* x, int size);
+  void (*scale)(float* x, int size, float factor);
+  void (*to_half)(const float* x, int size, uint16_t* out);
+};
+
+// Instruction sets of this build that this machine can run, slowest first.
+std::vector<const Kernels*> available_kernels();
+
+// By name; "" takes the environment's PHONELM_ISA, or else the fastest. Throws Error for one that is unknown
+// or that the machine lacks.
+const Kernels& select_kernels(const std::string& name);
+
+}  // namespace phonelm

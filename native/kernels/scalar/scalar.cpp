@@ -1,0 +1,178 @@
+// The reference: plain loops that say what each kernel means. Slow on purpose, and run on any machine.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/f16.h"
+#include "kernels/tables.h"
+
+namespace phonelm {
+namespace {
+
+// Rows 0 to 15 of a panel against one token: weights unpacked to quants, integer sums by group, then floats.
+void quantized_panel(const PackedMatrix& weights, const std::byte* panel, const Activations& input, int token,
+                     float* sums) {
+  const bool four_bit = weights.type != TensorType::Q8_0;
+  const bool with_minimum = weights.type == TensorType::Q4_1;
+  const int zero = weights.type == TensorType::Q4_0 ? 8 : (four_bit ? 0 : 128);
+  const size_t stride = tile_bytes(weights.type);
+  for (int group = 0; group < input.num_groups; ++group, panel += stride) {
+    const size_t at = input.group_at(token, group);
+    const int8_t* x = input.quants + at * kGroupSize;
+    const int8_t* low_x = input.low_quants + at * kGroupSize;
+    const bool has_low =
+        (input.low_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
+    uint16_t scales[2 * kPanelRows] = {};
+    std::memcpy(scales, panel, with_minimum ? 64 : 32);
+    const auto* quants = reinterpret_cast<const uint8_t*>(panel) + (with_minimum ? 64 : 32);
+    for (int row = 0; row < kPanelRows; ++row) {
+      int dot = 0;
+      int low_dot = 0;
+      for (int col = 0; col < kGroupSize; ++col) {
+        const int quant = four_bit ? (quants[64 * (col / 8) + 4 * row + col % 4] >> (col % 8 / 4 * 4)) & 15
+                                   : quants[64 * (col / 4) + 4 * row + col % 4];
+        dot += (quant - zero) * x[col];
+        low_dot += (quant - zero) * low_x[col];
+      }
+      const float scale = f16_to_f32(scales[row]);
+      sums[row] += scale * input.scales[at] * static_cast<float>(dot);
+      if (has_low) sums[row] += scale * input.low_scales[at] * static_cast<float>(low_dot);
+      if (with_minimum) sums[row] += f16_to_f32(scales[kPanelRows + row]) * input.scaled_sums[at];
+    }
+  }
+}
+
+float float_weight(TensorType type, const std::byte* data) {
+  if (type == TensorType::F32) {
+    float value;
+    std::memcpy(&value, data, 4);
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, data, 2);
+  return type == TensorType::F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+void float_panel(const PackedMatrix& weights, const std::byte* panel, const float* x, float* sums) {
+  const size_t width = tile_bytes(weights.type) / kPanelRows;
+  for (int col = 0; col < weights.cols; ++col) {
+    for (int row = 0; row < kPanelRows; ++row, panel += width) {
+      sums[row] += float_weight(weights.type, panel) * x[col];
+    }
+  }
+}
+
+void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
+            int out_stride, bool accumulate) {
+  for (int panel = begin; panel < end; ++panel) {
+    for (int token = 0; token < input.num_tokens; ++token) {
+      float sums[kPanelRows] = {};
+      if (weights.quantized()) {
+        quantized_panel(weights, weights.panel(panel), input, token, sums);
+      } else {
+        float_panel(weights, weights.panel(panel), input.values + static_cast<size_t>(token) * input.stride,
+                    sums);
+      }
+      float* target = out + static_cast<size_t>(token) * out_stride + panel * kPanelRows;
+      for (int row = 0; row < kPanelRows; ++row) target[row] = (accumulate ? target[row] : 0.0f) + sums[row];
+    }
+  }
+}
+
+void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
+                float* out, int out_stride, bool accumulate) {
+  for (int row = 0; row < num_rows; ++row) {
+    for (int col = 0; col < kPanelRows; ++col) {
+      float sum = accumulate ? out[row * out_stride + col] : 0.0f;
+      for (int k = 0; k < num_k; ++k) {
+        sum += a[row * a_stride + k] * f16_to_f32(w[static_cast<size_t>(k) * w_stride + col]);
+      }
+      out[row * out_stride + col] = sum;
+    }
+  }
+}
+
+float largest_of(const float* x) {
+  float largest = 0.0f;
+  for (int i = 0; i < kGroupSize; ++i) largest = std::max(largest, std::fabs(x[i]));
+  return largest;
+}
+
+// Quants of `x` with one scale for all; returns their sum and leaves in `x` what they miss.
+int32_t quantize_term(float* x, float scale, int8_t* quants) {
+  int32_t sum = 0;
+  for (int i = 0; i < kGroupSize; ++i) {
+    const float quant = scale > 0.0f ? std::nearbyint(x[i] / scale) : 0.0f;
+    quants[i] = static_cast<int8_t>(quant);
+    x[i] -= scale * quant;
+    sum += quants[i];
+  }
+  return sum;
+}
+
+void quantize(const float* x, int token, const Activations& target) {
+  float squares = 0.0f;
+  for (int group = 0; group < target.num_groups; ++group) {
+    const float largest = largest_of(x + group * kGroupSize);
+    squares += largest * largest;
+  }
+  const float limit = target.low_limit * std::sqrt(squares / static_cast<float>(target.num_groups));
+  for (int group = 0; group < target.num_groups; ++group) {
+    float rest[kGroupSize];
+    std::copy_n(x + group * kGroupSize, kGroupSize, rest);
+    const float largest = largest_of(rest);
+    const size_t at = target.group_at(token, group);
+    target.scales[at] = largest / 127.0f;
+    target.sums[at] = quantize_term(rest, target.scales[at], target.quants + at * kGroupSize);
+    target.scaled_sums[at] = target.scales[at] * static_cast<float>(target.sums[at]);
+    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
+    const int bit = token % target.block;
+    if (bit == 0) low_tokens = 0;
+    if (!(largest > limit)) continue;
+    low_tokens = static_cast<uint16_t>(low_tokens | (1 << bit));
+    target.low_scales[at] = target.scales[at] / kLowSteps;
+    target.low_sums[at] = quantize_term(rest, target.low_scales[at], target.low_quants + at * kGroupSize);
+    target.scaled_sums[at] += target.low_scales[at] * static_cast<float>(target.low_sums[at]);
+  }
+}
+
+void rms_norm(const float* x, const float* weight, int size, float eps, float* out) {
+  double sum = 0.0;
+  for (int i = 0; i < size; ++i) sum += static_cast<double>(x[i]) * x[i];
+  const auto factor = static_cast<float>(1.0 / std::sqrt(sum / size + eps));
+  for (int i = 0; i < size; ++i) out[i] = x[i] * factor * weight[i];
+}
+
+void activate(Activation kind, float* gate, const float* up, int size) {
+  for (int i = 0; i < size; ++i) {
+    const float x = gate[i];
+    const float live = std::max(x, 0.0f);
+    const float y = kind == Activation::Silu   ? x / (1.0f + std::exp(-x))
+                    : kind == Activation::Relu ? live
+                                               : live * live;
+    gate[i] = up ? y * up[i] : y;
+  }
+}
+
+float exponentiate(float* x, int size, float maximum) {
+  float sum = 0.0f;
+  for (int i = 0; i < size; ++i) sum += x[i] = std::exp(x[i] - maximum);
+  return sum;
+}
+
+float maximum(const float* x, int size) { return *std::max_element(x, x + size); }
+
+void scale(float* x, int size, float factor) {
+  for (int i = 0; i < size; ++i) x[i] *= factor;
+}
+
+void to_half(const float* x, int size, uint16_t* out) {
+  for (int i = 0; i < size; ++i) out[i] = f32_to_f16(x[i]);
+}
+
+}  // namespace
+
+const Kernels kScalarKernels{"scalar", matmul,       half_panel, quantize, rms_norm,
+                             activate, exponentiate, maximum,    scale,    to_half};
+
+}  // namespace phonelm

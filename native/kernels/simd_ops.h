@@ -1,0 +1,109 @@
+// Element-wise kernels written once over a vector type V, which an instruction set's file defines: width,
+// load, store, set, add, sub, mul, fma (a * b + c), max, min, round, power_of_two, reduce_add, reduce_max,
+// div. Everything is in an unnamed namespace: code compiled with one set's flags must never be linked into
+// another's.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace phonelm {
+namespace {
+
+// Calls body(vector) on x in place, the tail through a padded copy.
+template <typename V, typename Body>
+inline void transform(float* x, int size, Body body) {
+  int i = 0;
+  for (; i + V::width <= size; i += V::width) V::store(x + i, body(V::load(x + i), i));
+  if (i < size) {
+    float tail[V::width] = {};
+    for (int k = i; k < size; ++k) tail[k - i] = x[k];
+    V::store(tail, body(V::load(tail), i));
+    for (int k = i; k < size; ++k) x[k] = tail[k - i];
+  }
+}
+
+// e^x with a relative error of 2 ulp: 2^n * e^r, |r| <= ln(2) / 2, e^r by its Taylor series to r^7.
+template <typename V>
+inline typename V::Type exp_of(typename V::Type x) {
+  x = V::min(V::max(x, V::set(-87.0f)), V::set(88.0f));
+  const auto n = V::round(V::mul(x, V::set(1.44269504089f)));
+  auto r = V::fma(n, V::set(-0.693359375f), x);
+  r = V::fma(n, V::set(2.12194440e-4f), r);
+  auto p = V::set(1.0f / 5040.0f);
+  p = V::fma(p, r, V::set(1.0f / 720.0f));
+  p = V::fma(p, r, V::set(1.0f / 120.0f));
+  p = V::fma(p, r, V::set(1.0f / 24.0f));
+  p = V::fma(p, r, V::set(1.0f / 6.0f));
+  p = V::fma(p, r, V::set(0.5f));
+  p = V::fma(p, r, V::set(1.0f));
+  p = V::fma(p, r, V::set(1.0f));
+  return V::mul(p, V::power_of_two(n));
+}
+
+template <typename V>
+void rms_norm(const float* x, const float* weight, int size, float eps, float* out) {
+  auto squares = V::set(0.0f);
+  int i = 0;
+  for (; i + V::width <= size; i += V::width) squares = V::fma(V::load(x + i), V::load(x + i), squares);
+  float sum = V::reduce_add(squares);
+  for (; i < size; ++i) sum += x[i] * x[i];
+  const float factor = 1.0f / __builtin_sqrtf(sum / static_cast<float>(size) + eps);
+  const auto factors = V::set(factor);
+  for (i = 0; i + V::width <= size; i += V::width) {
+    V::store(out + i, V::mul(V::mul(V::load(x + i), factors), V::load(weight + i)));
+  }
+  for (; i < size; ++i) out[i] = x[i] * factor * weight[i];
+}
+
+template <typename V>
+inline typename V::Type activated(Activation kind, typename V::Type x) {
+  const auto zero = V::set(0.0f);
+  if (kind == Activation::Silu) {
+    return V::div(x, V::add(V::set(1.0f), exp_of<V>(V::sub(zero, x))));
+  }
+  const auto live = V::max(x, zero);
+  return kind == Activation::Relu ? live : V::mul(live, live);
+}
+
+template <typename V>
+void activate(Activation kind, float* gate, const float* up, int size) {
+  transform<V>(gate, size, [&](typename V::Type x, int at) {
+    const auto y = activated<V>(kind, x);
+    if (!up) return y;
+    if (at + V::width <= size) return V::mul(y, V::load(up + at));
+    float tail[V::width] = {};
+    for (int k = at; k < size; ++k) tail[k - at] = up[k];
+    return V::mul(y, V::load(tail));
+  });
+}
+
+template <typename V>
+float exponentiate(float* x, int size, float maximum) {
+  const auto shift = V::set(maximum);
+  transform<V>(x, size, [&](typename V::Type value, int) { return exp_of<V>(V::sub(value, shift)); });
+  auto sums = V::set(0.0f);
+  int i = 0;
+  for (; i + V::width <= size; i += V::width) sums = V::add(sums, V::load(x + i));
+  float sum = V::reduce_add(sums);
+  for (; i < size; ++i) sum += x[i];
+  return sum;
+}
+
+template <typename V>
+float maximum(const float* x, int size) {
+  auto best = V::set(-3.402823466e38f);
+  int i = 0;
+  for (; i + V::width <= size; i += V::width) best = V::max(best, V::load(x + i));
+  float result = V::reduce_max(best);
+  for (; i < size; ++i) result = x[i] > result ? x[i] : result;
+  return result;
+}
+
+template <typename V>
+void scale(float* x, int size, float factor) {
+  const auto factors = V::set(factor);
+  transform<V>(x, size, [&](typename V::Type value, int) { return V::mul(value, factors); });
+}
+
+}  // namespace
+}  // namespace phonelm

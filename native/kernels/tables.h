@@ -1,0 +1,14 @@
+// The kernel tables of the instruction sets that are compiled in.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace phonelm {
+
+extern const Kernels kScalarKernels;
+#if defined(PHONELM_X86)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+}  // namespace phonelm

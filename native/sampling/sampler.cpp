@@ -1,0 +1,96 @@
+#include "sampling/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "core/error.h"
+
+namespace phonelm {
+
+namespace {
+
+void require(bool holds, const char* what) {
+  if (!holds) throw Error(what);
+}
+
+// The first of the largest; 0 when all are NaN. Lanes side by side let the compiler use vector instructions.
+int32_t argmax(std::span<const float> logits) {
+  constexpr size_t kLanes = 32;
+  float lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, -std::numeric_limits<float>::infinity());
+  const size_t whole = logits.size() / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t k = 0; k < kLanes; ++k) lanes[k] = logits[i + k] > lanes[k] ? logits[i + k] : lanes[k];
+  }
+  float largest = *std::max_element(lanes, lanes + kLanes);
+  for (size_t i = whole; i < logits.size(); ++i) largest = logits[i] > largest ? logits[i] : largest;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] == largest) return static_cast<int32_t>(i);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Sampler::Sampler(const SamplerOptions& options) : options_(options), state_(options.seed) {
+  require(std::isfinite(options.temperature) && options.temperature >= 0.0f, "temperature must be 0 or more");
+  require(options.top_k >= 0, "top_k must be 0 (all tokens) or more");
+  require(options.top_p > 0.0f && options.top_p <= 1.0f, "top_p must be above 0 and at most 1");
+  require(options.min_p >= 0.0f && options.min_p < 1.0f, "min_p must be at least 0 and below 1");
+}
+
+int32_t Sampler::sample(std::span<const float> logits) {
+  if (logits.empty()) throw Error("there are no logits to sample from; evaluate a token first");
+  const int32_t best = argmax(logits);
+  const float largest = logits[static_cast<size_t>(best)];
+  if (options_.temperature == 0.0f || !std::isfinite(largest)) return best;
+
+  candidates_.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const float weight = std::exp((logits[i] - largest) / options_.temperature);
+    if (weight > 0.0f && weight >= options_.min_p) candidates_.push_back({static_cast<int32_t>(i), weight});
+  }
+  const auto heavier = [](const Candidate& a, const Candidate& b) {
+    return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
+  };
+  size_t count = candidates_.size();
+  if (options_.top_k > 0) count = std::min(count, static_cast<size_t>(options_.top_k));
+  if (count < candidates_.size() || options_.top_p < 1.0f) {
+    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count),
+                      candidates_.end(), heavier);
+  }
+  if (options_.top_p < 1.0f) {
+    double total = 0.0;
+    for (size_t i = 0; i < count; ++i) total += candidates_[i].weight;
+    double kept = 0.0;
+    size_t i = 0;
+    while (i < count && kept < options_.top_p * total) kept += candidates_[i++].weight;
+    count = i;
+  }
+  return draw(count);
+}
+
+int32_t Sampler::draw(size_t num_candidates) {
+  double total = 0.0;
+  for (size_t i = 0; i < num_candidates; ++i) total += candidates_[i].weight;
+  double left = next_uniform() * total;
+  for (size_t i = 0; i < num_candidates; ++i) {
+    left -= candidates_[i].weight;
+    if (left < 0.0) return candidates_[i].token;
+  }
+  return candidates_[num_candidates - 1].token;
+}
+
+// SplitMix64 (Steele, Lea and Flood 2014): 53 bits to [0, 1).
+double Sampler::next_uniform() {
+  state_ += 0x9e3779b97f4a7c15u;
+  uint64_t z = state_;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  z ^= z >> 31;
+  return static_cast<double>(z >> 11) * 0x1p-53;
+}
+
+}  // namespace phonelm

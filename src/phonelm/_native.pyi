@@ -1,0 +1,107 @@
+"""The native core: GGUF models in memory, sessions over them, and the measurements of their operators."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+def cpu_info() -> dict[str, Any]: ...
+
+def read_metadata(path: str) -> dict[str, Any]: ...
+def read_tensors(path: str) -> list[dict[str, Any]]: ...
+
+class Tokenizer:
+    vocab_size: int
+    bos_id: int
+    eos_id: int
+    add_bos: bool
+    stop_ids: list[int]
+    @staticmethod
+    def from_gguf(path: str) -> Tokenizer: ...
+    def encode(self, text: str | bytes, parse_special: bool = False) -> list[int]: ...
+    def decode(self, ids: list[int], with_special: bool = False) -> bytes: ...
+    def token_bytes(self, id: int, with_special: bool = False) -> bytes: ...
+    def is_special(self, id: int) -> bool: ...
+
+class Sampler:
+    def __init__(
+        self,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int = 0,
+    ) -> None: ...
+
+class Session:
+    position: int
+    context_length: int
+    kv_bytes: int
+    def prefill(self, tokens: list[int]) -> None: ...
+    def prefill_logits(self, tokens: list[int]) -> NDArray[np.float32]: ...
+    def logits(self) -> NDArray[np.float32]: ...
+    def sample(self, sampler: Sampler) -> int: ...
+    def step(self, token: int, sampler: Sampler) -> int: ...
+    def decode(self, token: int, sampler: Sampler, num_tokens: int) -> list[int]: ...
+    def truncate(self, position: int) -> None: ...
+
+class Model:
+    metadata: dict[str, Any]
+    tensor_types: dict[str, str]
+    tensor_shapes: dict[str, list[int]]
+    weight_bytes: int
+    file_bytes: int
+    isa: str
+    num_threads: int
+    tokenizer: Tokenizer
+    @staticmethod
+    def load(path: str, isa: str = "", num_threads: int = 0) -> Model: ...
+    def new_session(self, context_length: int) -> Session: ...
+
+def bench_matmul(
+    type: str,
+    rows: int,
+    cols: int,
+    num_tokens: int = 1,
+    footprint_bytes: int = 0,
+    min_time_ms: float = 5.0,
+    isa: str = "",
+    num_threads: int = 0,
+) -> float: ...
+def bench_attention(
+    num_heads: int,
+    num_kv_heads: int,
+    head_dim: int,
+    context: int,
+    num_tokens: int = 1,
+    footprint_bytes: int = 0,
+    min_time_ms: float = 5.0,
+    isa: str = "",
+    num_threads: int = 0,
+) -> float: ...
+def bench_norm(
+    hidden: int,
+    num_tokens: int = 1,
+    footprint_bytes: int = 0,
+    min_time_ms: float = 5.0,
+    isa: str = "",
+    num_threads: int = 0,
+) -> float: ...
+def bench_activation(
+    intermediate: int,
+    num_tokens: int = 1,
+    footprint_bytes: int = 0,
+    min_time_ms: float = 5.0,
+    isa: str = "",
+    num_threads: int = 0,
+) -> float: ...
+def bench_token_overhead(
+    vocab: int,
+    hidden: int,
+    footprint_bytes: int = 0,
+    min_time_ms: float = 5.0,
+    isa: str = "",
+    num_threads: int = 0,
+) -> float: ...
+def read_bandwidth(num_bytes: int, num_threads: int, min_time_ms: float = 20.0) -> float: ...
+def peak_int8_ops(num_threads: int, isa: str = "") -> float: ...
