@@ -1,0 +1,23 @@
+"""GGUF and Hugging Face safetensors, in and out; quantization."""
+
+from phonelm.formats.convert import convert_checkpoint, default_embedding_type
+from phonelm.formats.gguf_config import config_from_gguf
+from phonelm.formats.gguf_writer import LazyTensor, QuantizedTensor, write_gguf
+from phonelm.formats.hf_config import config_from_hf, config_to_hf
+from phonelm.formats.quantization import TENSOR_TYPES, dequantize, quantize
+from phonelm.formats.random_gguf import write_random_gguf
+
+__all__ = [
+    "TENSOR_TYPES",
+    "LazyTensor",
+    "QuantizedTensor",
+    "config_from_gguf",
+    "config_from_hf",
+    "config_to_hf",
+    "convert_checkpoint",
+    "default_embedding_type",
+    "dequantize",
+    "quantize",
+    "write_gguf",
+    "write_random_gguf",
+]

@@ -1,0 +1,195 @@
+"""A Hugging Face checkpoint folder to one GGUF file: weights, tokenizer and chat template."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonelm import files
+from phonelm.arch.arithmetic import count_parameters, known_type, stored_type, weight_bytes
+from phonelm.arch.config import DecoderConfig
+from phonelm.arch.tensors import TensorShape, model_tensors
+from phonelm.formats.gguf_config import PERMUTED_ARCHITECTURES, config_metadata, gguf_architecture
+from phonelm.formats.gguf_writer import LazyTensor, write_gguf
+from phonelm.formats.hf_config import config_from_hf
+from phonelm.formats.quantization import quantize
+from phonelm.formats.safetensors_reader import Checkpoint
+from phonelm.formats.tokenizer_export import tokenizer_metadata
+from phonelm.progress import Progress
+
+# llama.cpp's `enum llama_ftype`.
+_FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "bf16": 32}
+
+_OUTER_NAMES = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_LAYER_NAMES = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+
+
+def convert_checkpoint(
+    folder: Path | str,
+    out: Path | str,
+    block_type: str = "q4_0",
+    embedding_type: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Convert and quantize a checkpoint, one tensor in memory at a time.
+
+    The embedding (and an untied head) defaults to q8_0 under 4 and 8-bit blocks, else to `block_type`. A
+    checkpoint without `lm_head.weight` is tied. A matrix whose columns do not fill blocks of 32 stays F16.
+
+    Returns a summary: `file`, `architecture`, `file_bytes`, `num_parameters`, `bits_per_weight` (of the
+    tensors), `types` (tensors of each type), `f16_fallbacks` (names) and `made`. Raises `ValueError` for what
+    cannot be converted, naming the tensor: missing, unknown, of another shape, or with numbers that are not
+    finite.
+    """
+    started, folder, progress = time.perf_counter(), Path(folder), progress or Progress()
+    block_type = known_type(block_type)
+    embedding_type = known_type(embedding_type or default_embedding_type(block_type))
+    checkpoint, config = open_checkpoint(folder)
+    metadata = {
+        **config_metadata(config),
+        **_general_metadata(folder, block_type, embedding_type),
+        **tokenizer_metadata(folder, config.vocab_size),
+    }
+    plan = [(tensor, stored_type(tensor, block_type, embedding_type)) for tensor in model_tensors(config)]
+    progress.line(f"converting {folder} to {block_type} (embedding {embedding_type})")
+    with progress.bar("quantize", sum(tensor.size for tensor, _ in plan)) as advance:
+        tensors = ((item.name, _lazy(checkpoint, config, item, stored, advance)) for item, stored in plan)
+        write_gguf(out, metadata, tensors)
+    summary = _summary(Path(out), config, plan, (block_type, embedding_type))
+    for name in summary["f16_fallbacks"]:
+        progress.line(f"{name} stays F16: its columns are not a multiple of 32")
+    return summary | {
+        "made": files.provenance(
+            config={"source": str(folder), "type": block_type, "embedding_type": embedding_type},
+            wall_s=round(time.perf_counter() - started, 3),
+        )
+    }
+
+
+def default_embedding_type(block_type: str) -> str:
+    """The embedding's type when none is asked for: lookups and the head need more than 4 bits."""
+    return "q8_0" if known_type(block_type) in ("q4_0", "q4_1", "q8_0") else block_type
+
+
+def open_checkpoint(folder: Path) -> tuple[Checkpoint, DecoderConfig]:
+    """The tensors and the decoder of a Hugging Face folder, each tensor checked for its name and shape."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; name one with config.json and model.safetensors")
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} has no config.json; name the folder of a Hugging Face checkpoint")
+    document = files.read_json(folder / "config.json")
+    if not isinstance(document, dict):
+        raise ValueError(f"{folder / 'config.json'} is not a JSON object; fetch it again")
+    config, checkpoint = config_from_hf(document), Checkpoint(folder)
+    if "lm_head.weight" not in checkpoint:
+        config = config.model_copy(update={"tie_embeddings": True})
+    gguf_architecture(config)
+    _check_tensors(checkpoint, config)
+    return checkpoint, config
+
+
+def hf_name(gguf_name: str) -> str:
+    """Hugging Face's LLaMA name of a GGUF tensor."""
+    if gguf_name in _OUTER_NAMES:
+        return _OUTER_NAMES[gguf_name]
+    _, layer, part, suffix = gguf_name.split(".")
+    return f"model.layers.{layer}.{_LAYER_NAMES[part]}.{suffix}"
+
+
+def _check_tensors(checkpoint: Checkpoint, config: DecoderConfig) -> None:
+    expected = {hf_name(tensor.name): tensor.shape for tensor in model_tensors(config)}
+    for name, shape in expected.items():
+        if name not in checkpoint:
+            raise ValueError(f"the checkpoint lacks {name}; config.json asks for it")
+        if checkpoint[name] != shape:
+            raise ValueError(f"{name} has shape {checkpoint[name]}, but config.json asks for {shape}")
+    for name in checkpoint:
+        # Old checkpoints keep the constants of RoPE, and tied ones may keep a copy of the embedding.
+        if name not in expected and name != "lm_head.weight" and not name.endswith("rotary_emb.inv_freq"):
+            raise ValueError(f"the checkpoint holds {name}, which has no place in the decoder of config.json")
+
+
+def _lazy(
+    checkpoint: Checkpoint,
+    config: DecoderConfig,
+    tensor: TensorShape,
+    stored: str,
+    advance: Callable[[float], None],
+) -> LazyTensor:
+    name = hf_name(tensor.name)
+    permuted = gguf_architecture(config) in PERMUTED_ARCHITECTURES
+
+    def make() -> NDArray[np.uint8]:
+        values = checkpoint.load(name)
+        if permuted and tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
+            values = permute_rows(values, config.head_dim)
+        try:
+            data = quantize(values, stored)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}; the checkpoint is broken") from error
+        advance(tensor.size)
+        return data
+
+    return LazyTensor(stored, tensor.shape, make)
+
+
+def permute_rows(matrix: NDArray[np.float32], head_dim: int) -> NDArray[np.float32]:
+    """Interleave the two halves of each head: row i + j * head_dim / 2 of a head goes to row 2 * i + j.
+
+    As `LlamaModel.permute` of llama.cpp's convert_hf_to_gguf.py.
+    """
+    columns = matrix.shape[1]
+    halves = matrix.reshape(-1, 2, head_dim // 2, columns)
+    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(-1, columns)
+
+
+def _general_metadata(folder: Path, block_type: str, embedding_type: str) -> dict[str, Any]:
+    # No time and no machine: the same checkpoint gives the same bytes.
+    made = files.provenance(config={"type": block_type, "embedding_type": embedding_type})
+    return {
+        "general.type": "model",
+        "general.name": folder.resolve().name,
+        "general.file_type": _FILE_TYPES[block_type],
+        "general.quantization_version": 2,
+        "phonelm.made": json.dumps({key: made[key] for key in ("phonelm", "config")}),
+    }
+
+
+def _summary(
+    out: Path, config: DecoderConfig, plan: list[tuple[TensorShape, str]], types: tuple[str, str]
+) -> dict[str, Any]:
+    parameters = count_parameters(config).total
+    fallbacks = [
+        tensor.name for tensor, stored in plan
+        if tensor.role != "vector" and stored != types[tensor.role != "matrix"]
+    ]  # fmt: skip
+    return {
+        "file": str(out),
+        "architecture": gguf_architecture(config),
+        "file_bytes": out.stat().st_size,
+        "num_parameters": parameters,
+        "bits_per_weight": round(8 * weight_bytes(config, *types) / parameters, 3),
+        "types": dict(Counter(stored for _, stored in plan)),
+        "f16_fallbacks": fallbacks,
+    }

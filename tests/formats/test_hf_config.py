@@ -1,0 +1,101 @@
+from typing import Any
+
+import pytest
+
+from phonelm.arch import DecoderConfig, preset
+from phonelm.formats import config_from_hf, config_to_hf
+
+# config.json of the published mllmTeam/PhoneLM-1.5B.
+PUBLISHED: dict[str, Any] = {
+    "architectures": ["PhoneLMForCausalLM"],
+    "auto_map": {"AutoConfig": "configuration_phonelm.PhoneLMConfig"},
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "hidden_act": "relu",
+    "hidden_size": 2560,
+    "initializer_range": 0.02,
+    "intermediate_size": 6816,
+    "max_position_embeddings": 2048,
+    "model_type": "phonelm",
+    "num_attention_heads": 16,
+    "num_hidden_layers": 19,
+    "num_key_value_heads": 16,
+    "pretraining_tp": 1,
+    "rms_norm_eps": 1e-06,
+    "rope_scaling": None,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "use_cache": True,
+    "vocab_size": 49152,
+}
+
+
+def test_the_published_phonelm_is_the_preset() -> None:
+    assert config_from_hf(PUBLISHED) == preset("phonelm-1.5b")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        preset("phonelm-0.5b"),
+        preset("smollm2-135m"),
+        preset("smollm2-135m").model_copy(update={"ffn": "plain", "activation": "relu2", "head_dim": 48}),
+        preset("smollm2-135m").model_copy(update={"activation": "relu", "tie_embeddings": False}),
+    ],
+)
+def test_there_and_back(config: DecoderConfig) -> None:
+    assert config_from_hf(config_to_hf(config)) == config
+
+
+def test_llama_of_transformers_there_and_back() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = preset("smollm2-135m")
+    llama = transformers.LlamaConfig(**config_to_hf(config, "llama"))
+    assert llama.rope_parameters["rope_theta"] == 1e5
+    assert config_from_hf(llama.to_dict()) == config
+    assert config_from_hf(llama.to_diff_dict()) == config
+
+
+def test_our_own_configuration_class_there_and_back() -> None:
+    pytest.importorskip("transformers")
+    configuration = pytest.importorskip("phonelm.train.configuration")
+    for name in ("phonelm-0.5b", "phonelm-1.5b"):
+        config = preset(name)
+        ours = configuration.PhoneLMConfig(**config_to_hf(config))
+        assert config_from_hf(ours.to_dict()) == config
+        assert config_from_hf(ours.to_diff_dict()) == config
+    assert config_from_hf(configuration.PhoneLMConfig().to_diff_dict()) == preset("phonelm-0.5b")
+
+
+def test_only_gated_silu_is_a_llama() -> None:
+    with pytest.raises(ValueError, match="use phonelm"):
+        config_to_hf(preset("phonelm-0.5b"), "llama")
+    with pytest.raises(ValueError, match="model_type 'gpt2' is not supported"):
+        config_to_hf(preset("smollm2-135m"), "gpt2")
+    with pytest.raises(ValueError, match="position = learned"):
+        config_to_hf(preset("opt-125m").model_copy(update={"norm": "rmsnorm"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "qwen2"}, "model_type 'qwen2' is not supported"),
+        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, r"scales RoPE \(linear\)"),
+        ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}, r"scales RoPE \(llama3\)"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "rotates a part"),
+        ({"attention_bias": True}, "sets attention_bias"),
+        ({"mlp_bias": True}, "sets mlp_bias"),
+        ({"hidden_act": "mish"}, "hidden_act 'mish'"),
+        ({"rope_table": "int4"}, "rope_table 'int4'"),
+        ({"hidden_size": None}, "lacks hidden_size"),
+        ({"num_attention_heads": 0}, "num_attention_heads = 0; it must be a positive"),
+        ({"vocab_size": "many"}, "vocab_size = 'many'; it must be a positive"),
+        ({"num_key_value_heads": 5}, "not a multiple"),
+    ],
+)
+def test_what_the_runtime_lacks_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config_from_hf(PUBLISHED | change)
