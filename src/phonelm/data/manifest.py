@@ -1,0 +1,73 @@
+"""The record of a data folder, `data.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from phonelm.data.batches import Windows
+from phonelm.data.shards import Shard, open_shards
+from phonelm.files import read_json
+
+MANIFEST_FILE = "data.json"
+
+
+class Split(BaseModel):
+    """The training or the held-out part."""
+
+    shards: list[Shard]
+    documents: int
+    tokens: int
+    """Ends of documents included."""
+    bytes: int
+    """UTF-8 bytes of the text."""
+
+
+class DataManifest(BaseModel):
+    """What a data folder holds; the content of `data.json`."""
+
+    fingerprint: str
+    """Of the configuration and the source files: the same means nothing is to be done."""
+    content: str
+    """Of the tokens: the same means the same training."""
+    seed: int
+    vocab_size: int
+    train: Split
+    valid: Split
+    duplicates: int
+    """Documents dropped because one like them (but for white space) was there."""
+    made: dict[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """One line on how much there is."""
+        documents = self.train.documents + self.valid.documents
+        density = self.train.bytes / max(1, self.train.tokens)
+        return (
+            f"{documents:,} documents, {self.train.tokens:,} tokens to train on, "
+            f"{self.valid.tokens:,} held out, {density:.2f} bytes a token"
+        )
+
+    @staticmethod
+    def load(folder: Path | str) -> DataManifest:
+        """Read `data.json`. Raises `ValueError` when the folder has none or a broken one."""
+        path = Path(folder) / MANIFEST_FILE
+        if not path.exists():
+            raise ValueError(
+                f"{folder} holds no prepared data ({MANIFEST_FILE} is missing); run: phonelm data"
+            )
+        try:
+            return DataManifest.model_validate(read_json(path))
+        except ValidationError as error:
+            raise ValueError(
+                f"{path} is of another version; delete {folder} and prepare the data again"
+            ) from error
+
+    def windows(self, folder: Path, split: str, length: int) -> Windows:
+        """Windows of `length` tokens over the `train` or `valid` part of the folder."""
+        part = self.train if split == "train" else self.valid
+        return Windows(
+            open_shards(folder, part.shards, self.vocab_size), length, f"the {split} part of {folder}"
+        )

@@ -1,0 +1,54 @@
+"""A Hugging Face folder: configuration, weights, tokenizer, generation defaults."""
+
+# The helpers of transformers carry no types.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phonelm.data.tokenizer import TOKENIZER_FILES, special_ids
+
+if TYPE_CHECKING:
+    from phonelm.train.model import PhoneLMForCausalLM
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Keep transformers' bar off the terminal, which has one already."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def set_token_ids(model: PhoneLMForCausalLM, data_folder: Path) -> None:
+    """Tell the model which tokens end a text, as the data's tokenizer has them."""
+    end_of_text, _, end_of_turn = special_ids(data_folder)
+    model.config.bos_token_id = model.config.eos_token_id = end_of_text
+    model.generation_config.bos_token_id = end_of_text
+    model.generation_config.pad_token_id = end_of_text
+    model.generation_config.eos_token_id = [end_of_text, end_of_turn]
+
+
+def save_checkpoint(model: PhoneLMForCausalLM, data_folder: Path, folder: Path) -> None:
+    """Write the model and its tokenizer into `folder`, each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=folder) as name:
+        staging = Path(name)
+        with _no_progress_bar():
+            model.save_pretrained(staging)
+        for file in TOKENIZER_FILES:
+            shutil.copyfile(data_folder / file, staging / file)
+        for path in sorted(staging.iterdir()):
+            path.replace(folder / path.name)

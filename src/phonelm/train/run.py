@@ -1,0 +1,185 @@
+"""A run in progress: its model, its place in the data, its steps, reports and saves."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from phonelm.arch import DecoderConfig
+from phonelm.data import DataManifest
+from phonelm.data.batches import batch_indices
+from phonelm.data.tokenizer import token_bytes
+from phonelm.files import provenance, remove_leftovers, write_json
+from phonelm.progress import Progress
+from phonelm.train.checkpoint import save_checkpoint, set_token_ids
+from phonelm.train.config import Sample, TrainConfig, TrainResult
+from phonelm.train.device import choose_device, choose_dtype, compile_body
+from phonelm.train.interrupt import Interrupt
+from phonelm.train.log import RunLog
+from phonelm.train.loss import sequence_loss
+from phonelm.train.model import PhoneLMForCausalLM, decoder_to_hf
+from phonelm.train.optimizer import make_optimizer, set_learning_rate
+from phonelm.train.schedule import learning_rate
+from phonelm.train.state import STATE_FILE, Counters, apply_state, load_state, save_state
+from phonelm.train.validate import validate, write_samples
+
+RESULT_FILE = "train.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a run, and where it lives."""
+
+    config: TrainConfig
+    decoder: DecoderConfig
+    manifest: DataManifest
+    data_folder: Path
+    folder: Path
+    init_from: Path | None
+    identity: str
+    """Hash of what decides the weights."""
+
+
+class Run:
+    """Holds a model in training; starts from its last save, the earlier stage, or the seed."""
+
+    def __init__(self, plan: Plan, progress: Progress) -> None:
+        config = plan.config
+        self.plan, self.config, self.progress = plan, config, progress
+        self.device = choose_device(config)
+        self.dtype = choose_dtype(config, self.device)
+        torch.manual_seed(config.seed)
+        self.model = PhoneLMForCausalLM(decoder_to_hf(plan.decoder))
+        self.model.to(self.device)  # type: ignore[arg-type]
+        set_token_ids(self.model, plan.data_folder)
+        if config.gradient_checkpointing:
+            self.model.activation_checkpointing_enable()
+        self.optimizer = make_optimizer(self.model, config)
+        self.windows = plan.manifest.windows(plan.data_folder, "train", config.sequence_length)
+        self.valid = plan.manifest.windows(plan.data_folder, "valid", config.sequence_length)
+        self.token_bytes = token_bytes(plan.data_folder)
+        remove_leftovers(plan.folder / STATE_FILE)
+        self.counters = self._starting_point()
+        self.log = RunLog(plan.folder, self.counters.step, progress)
+        self.body = (
+            compile_body(self.model, config, self.dtype, progress) if config.compile else self.model.model
+        )
+        self.bits_per_byte = math.nan
+        self.samples: list[Sample] = []
+        self._saved_at = time.monotonic()
+        self._started_at = time.monotonic() - self.counters.wall_s
+
+    def to_the_end(self, interrupt: Interrupt, advance: Callable[[float], None]) -> None:
+        """Take the steps that are left; on a signal save and let it through."""
+        config, counters = self.config, self.counters
+        log_every = config.log_every or max(1, config.steps // 40)
+        validate_every = config.validate_every or math.ceil(config.steps / 4)
+        self.model.train()
+        while counters.step < config.steps:
+            self._step()
+            advance(1)
+            at_end = counters.step == config.steps
+            if counters.step % log_every == 0 or at_end:
+                self._report()
+            if counters.step % validate_every == 0 and not at_end:
+                self._validate()
+            if interrupt.signum is not None or self._save_is_due():
+                self._save()
+                interrupt.reraise()
+
+    def finish(self) -> TrainResult:
+        """Save the state for a next stage, the Hugging Face folder, and last the result."""
+        self._validate()
+        self._save()
+        save_checkpoint(self.model, self.plan.data_folder, self.plan.folder)
+        config, counters = self.config, self.counters
+        tokens = config.steps * config.tokens_per_step
+        result = TrainResult(
+            folder=self.plan.folder,
+            steps=config.steps,
+            tokens=tokens,
+            loss=counters.last_loss,
+            bits_per_byte=self.bits_per_byte,
+            tokens_per_s=tokens / counters.train_s,
+            wall_s=counters.wall_s,
+            samples=self.samples,
+        )
+        made = provenance(config=config.model_dump(mode="json"), seed=config.seed, wall_s=counters.wall_s)
+        document = result.model_dump(mode="json", exclude={"folder"})
+        write_json(self.plan.folder / RESULT_FILE, {**document, "identity": self.plan.identity, "made": made})
+        return result
+
+    def _step(self) -> None:
+        """One optimizer step on the next windows of the data."""
+        config, counters = self.config, self.counters
+        began = time.monotonic()
+        indices = batch_indices(
+            len(self.windows), counters.position, config.batch_size, self.plan.manifest.seed
+        )
+        rows = torch.from_numpy(self.windows.rows(indices)).to(self.device)
+        loss = torch.zeros((), device=self.device)
+        for part in torch.split(rows, config.micro_batch_size or config.batch_size):
+            part_loss = sequence_loss(self.body, self.model.lm_head.weight, part, self.dtype)
+            part_loss = part_loss / config.tokens_per_step
+            part_loss.backward()  # type: ignore[no-untyped-call]
+            loss += part_loss.detach()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
+        if not math.isfinite(float(loss)) or not math.isfinite(float(norm)):
+            raise ValueError(
+                f"the loss is not finite at step {counters.step + 1}; "
+                "lower learning_rate or lengthen warmup_steps"
+            )
+        set_learning_rate(self.optimizer, learning_rate(config, counters.step))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        counters.advance(config.batch_size, float(loss), time.monotonic() - began)
+
+    def _report(self) -> None:
+        config, counters = self.config, self.counters
+        first = counters.step - counters.loss_steps + 1
+        loss = counters.close_range()
+        tokens_per_s = counters.step * config.tokens_per_step / counters.train_s
+        rate = learning_rate(config, counters.step - 1)
+        self.log.steps(first, counters.step, config.steps, loss, rate, tokens_per_s, config.tokens_per_step)
+
+    def _validate(self) -> None:
+        loss, self.bits_per_byte = validate(self.model, self.valid, self.token_bytes, self.config, self.dtype)
+        self.log.validation(self.counters.step, loss, self.bits_per_byte)
+        self.samples = write_samples(self.model, self.plan.data_folder, self.config)
+        for sample in self.samples:
+            self.log.sample(self.counters.step, sample.prompt, sample.text)
+
+    def _save_is_due(self) -> bool:
+        steps = self.config.save_every_steps
+        by_steps = steps is not None and self.counters.step % steps == 0
+        return by_steps or time.monotonic() - self._saved_at >= self.config.save_every_s
+
+    def _save(self) -> None:
+        self.counters.wall_s = time.monotonic() - self._started_at
+        plan = self.plan
+        save_state(
+            plan.folder, plan.identity, plan.manifest.content, self.counters, self.model, self.optimizer
+        )
+        self._saved_at = time.monotonic()
+
+    def _starting_point(self) -> Counters:
+        plan = self.plan
+        state = load_state(plan.folder)
+        if state and state["identity"] == plan.identity:
+            counters = apply_state(state, self.model, self.optimizer)
+            self.progress.line(f"going on after step {counters.step}")
+            return counters
+        if state:
+            self.progress.line(f"the settings changed since {plan.folder} was trained; training anew")
+        if plan.init_from is None:
+            return Counters()
+        earlier = load_state(plan.init_from)
+        if earlier is None:
+            raise ValueError(f"{plan.init_from} has no training state to start from; train that stage again")
+        position = apply_state(earlier, self.model, self.optimizer).position
+        return Counters(position=position if earlier["data"] == plan.manifest.content else 0)

@@ -1,0 +1,102 @@
+"""What a killed run needs to go on exactly: one file, written whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from phonelm.files import atomic_path
+
+STATE_FILE = "trainer_state.pt"
+
+
+@dataclass
+class Counters:
+    """Where a run is and what it has measured since its last line of progress."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    position: int = 0
+    """Training windows consumed, counted over all stages on the same data."""
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    last_loss: float = float("nan")
+    """Mean loss of the last complete range of steps."""
+    train_s: float = 0.0
+    """Seconds spent in training steps."""
+    wall_s: float = 0.0
+    """Seconds in all, over every start of the run."""
+
+    def advance(self, windows: int, loss: float, seconds: float) -> None:
+        """Count one step on so many windows with this mean loss."""
+        self.step += 1
+        self.position += windows
+        self.loss_sum += loss
+        self.loss_steps += 1
+        self.train_s += seconds
+
+    def close_range(self) -> float:
+        """Mean loss since the last call."""
+        self.last_loss = self.loss_sum / self.loss_steps
+        self.loss_sum, self.loss_steps = 0.0, 0
+        return self.last_loss
+
+
+def save_state(
+    folder: Path,
+    identity: str,
+    data: str,
+    counters: Counters,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write weights, optimizer, counters and random state; `data` is the content hash of the data."""
+    document = {
+        "identity": identity,
+        "data": data,
+        "counters": asdict(counters),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+    }
+    with atomic_path(folder / STATE_FILE) as temporary:
+        torch.save(document, temporary)
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """Read the state of a folder to the CPU; `None` where there is none; `ValueError` where it is damaged."""
+    path = folder / STATE_FILE
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged; delete it to train this stage again") from error
+    known = {field.name for field in fields(Counters)}
+    if (
+        not {"identity", "data", "model", "optimizer", "rng"} <= state.keys()
+        or set(state["counters"]) != known
+    ):
+        raise ValueError(f"{path} is from another version; delete it to train this stage again")
+    return state
+
+
+def apply_state(state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> Counters:
+    """Put weights, optimizer and random state back; returns the counters.
+
+    Raises `ValueError` when the weights are of another shape.
+    """
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(
+            "the saved training state is of a model of another shape; train its stage again"
+        ) from error
+    torch.set_rng_state(state["rng"])
+    return Counters(**state["counters"])

@@ -1,0 +1,290 @@
+"""Training learns, resumes exactly, and fails in ways that say what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import phonelm.hf  # noqa: F401  registers the model type
+from phonelm.arch import DecoderConfig
+from phonelm.data import DataManifest
+from phonelm.files import read_json
+from phonelm.progress import Progress
+from phonelm.train import TrainConfig, TrainResult, train
+from phonelm.train import run as run_module
+from phonelm.train.log import read_log
+from phonelm.train.state import STATE_FILE
+
+CONFIG = TrainConfig(
+    steps=20,
+    batch_size=4,
+    sequence_length=32,
+    learning_rate=5e-3,
+    warmup_steps=3,
+    decay_steps=5,
+    valid_tokens=512,
+    sample_tokens=4,
+    log_every=4,
+    validate_every=10,
+    save_every_s=1e9,
+)
+
+
+class Stop(Progress):
+    """Sends this process a signal when a line begins with a text."""
+
+    def __init__(self, beginning: str, signum: int) -> None:
+        self.beginning, self.signum = beginning, signum
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+        if text.startswith(self.beginning):
+            signal.raise_signal(self.signum)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+@pytest.fixture(scope="module")
+def straight(
+    data_folder: Path, decoder: DecoderConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainResult]:
+    """A run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    return folder, train(CONFIG, decoder, data_folder, folder)
+
+
+def test_a_run_learns_and_leaves_a_hugging_face_folder(
+    straight: tuple[Path, TrainResult], data_folder: Path
+) -> None:
+    folder, result = straight
+    lines = [line for line in read_log(folder) if line["kind"] == "train"]
+    assert [(line["first_step"], line["step"]) for line in lines] == [(n + 1, n + 4) for n in range(0, 20, 4)]
+    assert lines[0]["loss"] > lines[-1]["loss"] + 0.5
+    assert result.loss == lines[-1]["loss"]
+    assert result.tokens == 20 * 4 * 32
+    assert [sample.prompt for sample in result.samples] == ["def ", "The "]
+    assert sorted(line["step"] for line in read_log(folder) if line["kind"] == "valid") == [10, 20]
+    document = read_json(folder / "train.json")
+    assert document["made"]["config"]["steps"] == 20
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.config.rope_table == "int8"
+    assert model.config.eos_token_id == tokenizer.eos_token_id == 0
+    assert model.generation_config.eos_token_id == [0, 2]
+
+
+def test_bits_per_byte_is_that_of_transformers_loss(
+    straight: tuple[Path, TrainResult], data_folder: Path
+) -> None:
+    folder, result = straight
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    manifest = DataManifest.load(data_folder)
+    stream = np.fromfile(data_folder / manifest.valid.shards[0].file, "<u2").astype(np.int64)
+    nats, text_bytes = 0.0, 0
+    for start in range(0, min(16 * 32, len(stream) - 32), 32):
+        window = torch.from_numpy(stream[start : start + 33])[None]
+        nats += float(model(window, labels=window).loss.detach()) * 32
+        text_bytes += len(tokenizer.decode(window[0, 1:], skip_special_tokens=True).encode())
+    assert result.bits_per_byte == pytest.approx(nats / np.log(2) / text_bytes, rel=2e-2)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_with_identical_weights(
+    straight: tuple[Path, TrainResult], data_folder: Path, decoder: DecoderConfig, tmp_path: Path, signum: int
+) -> None:
+    folder, undisturbed = straight
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        config = CONFIG.model_copy(update={"log_every": 7})
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train(config, decoder, data_folder, tmp_path, progress=Stop("step 1-7", signum))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert torch.load(tmp_path / STATE_FILE)["counters"]["step"] == 7
+    assert not (tmp_path / "train.json").exists()
+    resumed = Stop("never", signum)
+    result = train(CONFIG, decoder, data_folder, tmp_path, progress=resumed)
+    assert resumed.lines[0] == "going on after step 7"
+    assert result.bits_per_byte == undisturbed.bits_per_byte
+    assert result.samples == undisturbed.samples
+    assert_same_weights(folder, tmp_path)
+
+
+def test_a_killed_run_ends_with_identical_weights_and_no_line_twice(
+    straight: tuple[Path, TrainResult], data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    script = (
+        "import sys\nfrom phonelm.arch import DecoderConfig\nfrom phonelm.train import TrainConfig, train\n"
+        "train(TrainConfig.model_validate_json(sys.argv[1]), DecoderConfig.model_validate_json(sys.argv[2]), "
+        "sys.argv[3], sys.argv[4])"
+    )
+    slow = CONFIG.model_copy(update={"save_every_steps": 6, "log_every": 1, "validate_every": 1})
+    arguments = [slow.model_dump_json(), decoder.model_dump_json(), str(data_folder), str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-c", script, *arguments])
+    deadline = time.monotonic() + 120
+    while not any(line["step"] >= 8 for line in read_log(tmp_path)) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert torch.load(tmp_path / STATE_FILE)["counters"]["step"] in (6, 12, 18)
+    train(slow, decoder, data_folder, tmp_path)
+    assert_same_weights(straight[0], tmp_path)
+    steps = [line["step"] for line in read_log(tmp_path) if line["kind"] == "train"]
+    assert steps == list(range(1, 21))
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_a_finished_run_is_not_run_again(
+    straight: tuple[Path, TrainResult], data_folder: Path, decoder: DecoderConfig
+) -> None:
+    folder, result = straight
+    before = (folder / STATE_FILE).stat().st_mtime_ns
+    assert train(CONFIG, decoder, data_folder, folder) == result
+    assert (folder / STATE_FILE).stat().st_mtime_ns == before
+
+
+def test_changed_settings_train_anew(data_folder: Path, decoder: DecoderConfig, tmp_path: Path) -> None:
+    short = CONFIG.model_copy(update={"steps": 8, "sample_prompts": ()})
+    train(short, decoder, data_folder, tmp_path)
+    progress = Stop("never", signal.SIGINT)
+    train(short.model_copy(update={"seed": 1}), decoder, data_folder, tmp_path, progress=progress)
+    assert "training anew" in progress.lines[0]
+    assert [line["step"] for line in read_log(tmp_path) if line["kind"] == "train"] == [4, 8]
+
+
+def test_two_stages_equal_one_run_with_both_phases(
+    straight: tuple[Path, TrainResult], data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    stable = CONFIG.model_copy(update={"steps": 15, "decay_steps": 0})
+    decay = CONFIG.model_copy(update={"steps": 5, "warmup_steps": 0})
+    train(stable, decoder, data_folder, tmp_path / "stable")
+    train(decay, decoder, data_folder, tmp_path / "decay", init_from=tmp_path / "stable")
+    assert_same_weights(straight[0], tmp_path / "decay")
+
+
+def test_micro_batches_add_up(
+    straight: tuple[Path, TrainResult], data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"micro_batch_size": 2, "dtype": "float32", "steps": 8})
+    results = [
+        train(
+            config.model_copy(update={"micro_batch_size": size}), decoder, data_folder, tmp_path / str(size)
+        )
+        for size in (2, None)
+    ]
+    assert results[0].loss == pytest.approx(results[1].loss, abs=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(
+    data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"learning_rate": 1e30, "warmup_steps": 0})
+    with pytest.raises(ValueError, match="lower learning_rate"):
+        train(config, decoder, data_folder, tmp_path)
+    assert not (tmp_path / "train.json").exists()
+
+
+def test_a_full_disk_passes_through_and_leaves_the_last_save(
+    data_folder: Path, decoder: DecoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: Callable[..., None] = torch.save
+
+    def full(document: object, path: Path) -> None:
+        if document["counters"]["step"] > 4:  # type: ignore[index]
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        saved(document, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    config = CONFIG.model_copy(update={"save_every_steps": 4})
+    with pytest.raises(OSError, match="No space"):
+        train(config, decoder, data_folder, tmp_path)
+    assert torch.load(tmp_path / STATE_FILE)["counters"]["step"] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.jsonl", STATE_FILE]
+
+
+def test_a_damaged_state_is_named(data_folder: Path, decoder: DecoderConfig, tmp_path: Path) -> None:
+    (tmp_path / STATE_FILE).write_bytes(b"not a state")
+    with pytest.raises(ValueError, match="damaged"):
+        train(CONFIG, decoder, data_folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "message"),
+    [
+        ({"sequence_length": 65}, {}, "context"),
+        ({}, {"vocab_size": 400}, "vocab_size"),
+        ({}, {"norm": "layernorm"}, "norm"),
+        ({}, {"activation": "gelu"}, "gelu"),
+        ({"device": "nowhere"}, {}, "device"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    settings: dict[str, object],
+    shape: dict[str, object],
+    message: str,
+    data_folder: Path,
+    decoder: DecoderConfig,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(
+            CONFIG.model_copy(update=settings),
+            decoder.model_copy(update=shape),
+            data_folder,
+            tmp_path / "run",
+        )
+    assert not (tmp_path / "run" / run_module.RESULT_FILE).exists()
+
+
+def test_missing_earlier_stage_is_named(data_folder: Path, decoder: DecoderConfig, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="finish it first"):
+        train(CONFIG, decoder, data_folder, tmp_path / "b", init_from=tmp_path / "a")
+
+
+@pytest.mark.slow
+def test_compiled_model_learns_alike(
+    straight: tuple[Path, TrainResult], data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    result = train(CONFIG.model_copy(update={"compile": True}), decoder, data_folder, tmp_path)
+    assert result.loss == pytest.approx(straight[1].loss, abs=0.05)
+
+
+def test_failed_compilation_falls_back(
+    straight: tuple[Path, TrainResult],
+    data_folder: Path,
+    decoder: DecoderConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> Callable[..., None]:
+        def call(**_: object) -> None:
+            raise RuntimeError("no compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    progress = Stop("never", signal.SIGINT)
+    train(CONFIG.model_copy(update={"compile": True}), decoder, data_folder, tmp_path, progress=progress)
+    assert "torch.compile failed (no compiler); training without it" in progress.lines
+    assert_same_weights(straight[0], tmp_path)
