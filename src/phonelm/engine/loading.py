@@ -1,0 +1,81 @@
+"""From what a user names (a file, a folder, a known model) to a loaded model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from phonelm.engine import store
+from phonelm.engine.model import Model
+from phonelm.files import cache_folder, fingerprint
+
+
+def load(
+    model: str | Path,
+    *,
+    num_threads: int | None = None,
+    isa: str | None = None,
+    context_length: int | None = None,
+) -> Model:
+    """Load a GGUF file, a run folder, a Hugging Face folder or a known name.
+
+    `num_threads` None takes all cores, `isa` None the fastest this machine has, `context_length` None the
+    model's own. Raises `FileNotFoundError` for a name that is nothing here and `ValueError` as `Model` does.
+    """
+    return Model(resolve(model), num_threads=num_threads, isa=isa, context_length=context_length)
+
+
+def resolve(model: str | Path) -> Path:
+    """Return the GGUF file that a path or a known name stands for; converts a Hugging Face folder once."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        return path
+    return _by_name(str(model))
+
+
+def _by_name(name: str) -> Path:
+    known = store.find(name)
+    if known is None:
+        names = ", ".join(sorted(store.KNOWN))
+        raise FileNotFoundError(
+            f"no model at {name}; give a .gguf file, a run folder, a Hugging Face folder "
+            f"or a known name ({names})"
+        )
+    path = store.local_path(known)
+    if path is None:
+        raise FileNotFoundError(f"{known.name} is not on this machine yet; run: phonelm pull {known.name}")
+    return path
+
+
+def _in_folder(folder: Path) -> Path:
+    if (folder / "model.gguf").is_file():
+        return folder / "model.gguf"
+    if (folder / "config.json").is_file():
+        return _converted(folder)
+    raise FileNotFoundError(
+        f"{folder} holds neither model.gguf (a run that reached its quantize stage) nor config.json "
+        "(a Hugging Face folder); name the folder that does"
+    )
+
+
+def _converted(folder: Path) -> Path:
+    """GGUF of a Hugging Face folder, in f16: as near to the checkpoint as files of its usual size go."""
+    from phonelm import __version__
+    from phonelm.formats import convert_checkpoint
+
+    place = fingerprint(str(folder.resolve()))[:8]
+    state = fingerprint([__version__, *_file_states(folder)])
+    out = cache_folder() / "converted" / f"{folder.resolve().name}-{place}-{state}.gguf"
+    if not out.is_file():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        convert_checkpoint(folder, out, block_type="f16")
+        for stale in out.parent.glob(f"*-{place}-*.gguf"):
+            if stale != out:
+                stale.unlink(missing_ok=True)
+    return out
+
+
+def _file_states(folder: Path) -> list[tuple[str, int, int]]:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]

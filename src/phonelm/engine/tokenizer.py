@@ -1,0 +1,98 @@
+"""The model's tokenizer: text to token ids and back, and conversations to text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from phonelm.engine.chat_template import CHATML, ChatTemplate, Message
+
+if TYPE_CHECKING:
+    from phonelm import _native
+
+
+class Tokenizer:
+    """Text and token ids of one model."""
+
+    def __init__(self, native: _native.Tokenizer, metadata: Mapping[str, Any]) -> None:
+        self._native = native
+        self._metadata = metadata
+        self._stop_ids = frozenset(native.stop_ids)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return self._native.vocab_size
+
+    @property
+    def bos_id(self) -> int:
+        """Id of the token that begins a text, -1 when there is none."""
+        return self._native.bos_id
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the token that ends a text, -1 when there is none."""
+        return self._native.eos_id
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Ids at which generation ends: end of text, end of turn."""
+        return self._stop_ids
+
+    def encode(self, text: str, parse_special: bool = False) -> list[int]:
+        """Return the token ids of `text`; `parse_special` turns the text of a special token into that token.
+
+        No begin-of-text token is added: `encode_prompt` does that for models that want it.
+        """
+        # Lone surrogates (undecodable bytes of a command line) must not stop a text from being read.
+        return self._native.encode(text.encode("utf-8", "surrogatepass"), parse_special)
+
+    def encode_prompt(self, text: str, parse_special: bool = False) -> list[int]:
+        """Return the ids of `text` with the begin-of-text token in front where the model was trained so."""
+        ids = self.encode(text, parse_special)
+        wanted = self._native.add_bos and self.bos_id >= 0 and ids[:1] != [self.bos_id]
+        return [self.bos_id, *ids] if wanted else ids
+
+    def decode(self, ids: Sequence[int], with_special: bool = False) -> str:
+        """Return the text of `ids`; bytes that are not UTF-8 become U+FFFD, special tokens nothing."""
+        return self._native.decode(list(ids), with_special).decode("utf-8", "replace")
+
+    def token_bytes(self, token: int, with_special: bool = False) -> bytes:
+        """Return the bytes of one token, which may be part of a character."""
+        return self._native.token_bytes(token, with_special)
+
+    @cached_property
+    def chat_template(self) -> ChatTemplate:
+        """The model's own template, else ChatML when the vocabulary has its tokens, else `ValueError`."""
+        source = self._metadata.get("tokenizer.chat_template")
+        if source is None:
+            if len(self.encode("<|im_start|>", parse_special=True)) != 1:
+                raise ValueError(
+                    "this model has no chat template (it was not tuned to chat); "
+                    "use generate with a plain prompt"
+                )
+            source = CHATML
+        return ChatTemplate(str(source), self._special_tokens())
+
+    def apply_chat_template(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
+        """Return the conversation as the text the model was tuned on.
+
+        Raises `ValueError` for a model without template, messages it refuses and tools it ignores.
+        """
+        return self.chat_template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
+
+    def _special_tokens(self) -> dict[str, str]:
+        names = {"bos_token": self.bos_id, "eos_token": self.eos_id}
+        for name, key in (("pad_token", "padding"), ("unk_token", "unknown")):
+            names[name] = int(self._metadata.get(f"tokenizer.ggml.{key}_token_id", -1))
+        return {
+            name: self.token_bytes(token, with_special=True).decode("utf-8", "replace")
+            for name, token in names.items()
+            if 0 <= token < self.vocab_size
+        }

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from phonelm.engine import load, resolve, store
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PHONELM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_file_and_a_run_folder_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "model.gguf"
+    file.parent.mkdir()
+    file.write_bytes(b"GGUF")
+    assert resolve(file) == file
+    assert resolve(str(file.parent)) == file
+
+
+def test_a_known_name_is_found_when_it_is_here(cache: Path) -> None:
+    known = store.KNOWN["smollm2-135m-instruct"]
+    with pytest.raises(FileNotFoundError, match="phonelm pull smollm2-135m-instruct"):
+        resolve("SmolLM2-135M-Instruct")
+    path = store.kept_path(known)
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(known.size_bytes)
+    assert resolve("SmolLM2-135M-Instruct") == path
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A tiny random LLaMA as transformers saves it, its tokens bytes."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = tmp_path / "tiny-llama"
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*alphabet, "<|endoftext|>"])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    end = "<|endoftext|>"
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=end, eos_token=end
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=256,
+        eos_token_id=256,
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_hugging_face_folder_gives_its_own_logits(checkpoint: Path) -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    with load(checkpoint) as model:
+        ids = model.tokenizer.encode("The sea")
+        ours = model.logits(ids)
+    with torch.no_grad():
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)(torch.tensor([ids])).logits[0]
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=2e-3)
+
+
+def test_a_hugging_face_folder_is_converted_once_for_each_state(checkpoint: Path, cache: Path) -> None:
+    first = resolve(checkpoint)
+    made = first.stat().st_mtime_ns
+    assert resolve(checkpoint) == first
+    assert first.stat().st_mtime_ns == made
+    os.utime(checkpoint / "config.json", ns=(0, 0))
+    second = resolve(checkpoint)
+    assert second != first
+    assert list((cache / "converted").iterdir()) == [second]
+
+
+def test_what_is_nothing_here_is_refused_with_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no model at nowhere\.gguf.*smollm2-135m-instruct"):
+        resolve("nowhere.gguf")
+    with pytest.raises(FileNotFoundError, match=r"neither model\.gguf"):
+        resolve(tmp_path)
