@@ -1,0 +1,146 @@
+"""A recipe: everything a build needs to know, in one YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from phonelm.data import DataConfig
+from phonelm.pipeline.errors import explain
+from phonelm.profile import ProfileConfig
+from phonelm.search import SearchConfig
+from phonelm.train.config import TrainConfig
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainSection(_Section):
+    """The two stages of training. What `decay` leaves out it takes from `stable`."""
+
+    stable: TrainConfig
+    decay: TrainConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _decay_inherits(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not all(
+            isinstance(value.get(k), dict) for k in ("stable", "decay")
+        ):
+            return value
+        stable, decay = value["stable"], value["decay"]
+        shared = {key: entry for key, entry in stable.items() if key not in ("steps", "warmup_steps")}
+        return {**value, "decay": {**shared, "decay_steps": decay.get("steps", 0), **decay}}
+
+
+class QuantizeSection(_Section):
+    """How the checkpoint becomes `model.gguf` is the search's `block_type` and `head_type`."""
+
+    kl_tokens: int = Field(default=2000, gt=1)
+    """Held-out tokens on which the file is compared with the float32 checkpoint."""
+
+
+class RunSection(_Section):
+    """What the runtime shows of the finished model."""
+
+    prompts: list[str] = Field(default=["def main(", "The function returns", "import os"], min_length=1)
+    max_tokens: int = Field(default=64, gt=0)
+    temperature: float = Field(default=0.7, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    repeats: int = Field(default=25, gt=0)
+    """Timed runs, of which the median counts."""
+
+
+class Recipe(_Section):
+    """All stages of a build. Raises `ValueError` (pydantic's `ValidationError`) where sections contradict."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run folder, `runs/<name>`."""
+    seed: int = 0
+    """Of every stage that does not name its own."""
+    profile: ProfileConfig = ProfileConfig()
+    search: SearchConfig
+    data: DataConfig = DataConfig()
+    train: TrainSection
+    quantize: QuantizeSection = QuantizeSection()
+    run: RunSection = RunSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shared_settings(cls, value: Any) -> Any:
+        """The vocabulary, the quantization types and the seed are said once and hold everywhere."""
+        if not isinstance(value, dict):
+            return value
+        value = {**value}
+        search = value.get("search")
+        if isinstance(search, dict):
+            _share(value, ("profile",), {k: search[k] for k in ("block_type", "head_type") if k in search})
+            vocab = search.get("vocab_size", SearchConfig.model_fields["vocab_size"].default)
+            _share(value, ("data",), {"vocab_size": vocab})
+        if "seed" in value:
+            _share(value, ("data",), {"seed": value["seed"]})
+            _share(value, ("train", "stable"), {"seed": value["seed"]})
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Recipe:
+        if self.data.vocab_size != self.search.vocab_size:
+            raise ValueError(
+                f"data.vocab_size {self.data.vocab_size} differs from search.vocab_size "
+                f"{self.search.vocab_size}; leave the former out"
+            )
+        for name in ("block_type", "head_type"):
+            if getattr(self.profile, name) != getattr(self.search, name):
+                raise ValueError(f"profile.{name} and search.{name} differ; leave the former out")
+        for name, stage in (("stable", self.train.stable), ("decay", self.train.decay)):
+            if stage.sequence_length > self.search.context_length:
+                raise ValueError(
+                    f"train.{name}.sequence_length {stage.sequence_length} exceeds search.context_length "
+                    f"{self.search.context_length}; lower the former"
+                )
+        self.search.request  # noqa: B018  refuses a prompt and answer that do not fit the context
+        return self
+
+    @property
+    def profile_for_budget(self) -> ProfileConfig:
+        """The profile's settings with the footprint of a model of the budget, unless the recipe names one."""
+        if self.profile.footprint_mb is not None:
+            return self.profile
+        return self.profile.model_copy(update={"footprint_mb": self.search.footprint_mb})
+
+
+def _share(document: dict[str, Any], path: tuple[str, ...], defaults: dict[str, Any]) -> None:
+    """Put `defaults` under what the section at `path` says itself."""
+    for part in path[:-1]:
+        if not isinstance(document.get(part), dict):
+            return
+        document[part] = {**document[part]}
+        document = document[part]
+    section = document.get(path[-1], {})
+    if isinstance(section, dict):
+        document[path[-1]] = {**defaults, **section}
+
+
+def load_recipe(path: Path | str, *, data: str | None = None) -> Recipe:
+    """Read a recipe from YAML; `data` replaces the corpus it names (a path, or `hf:NAME`).
+
+    Raises `ValueError` with one line for what is not YAML or not a recipe, `FileNotFoundError` for no file.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML ({str(error).splitlines()[0]}); correct it") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} holds no recipe; see recipes/nano.yaml for one")
+    if data is not None:
+        document["data"] = {**(document.get("data") or {}), "source": data}
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        raise ValueError(explain(str(path), Recipe, error)) from error

@@ -1,0 +1,104 @@
+"""The run stage: the runtime writes from the finished file, and its speed beside the predicted one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from phonelm.files import provenance, temporary_folder, write_json
+from phonelm.pipeline.stage import Context, Outcome
+from phonelm.profile import DeviceProfile
+from phonelm.search import Candidate, Design, predict
+
+
+def run_stage(context: Context) -> Outcome:
+    """Write `run.json`: texts, and speeds of the model and of the deep and thin shape."""
+    recipe = context.recipe
+    design = Design.load(context.path("design.json"))
+    profile = DeviceProfile.load(context.path("device.json"))
+    chosen = predict(design.chosen.config, profile, recipe.search.request)
+    speeds = {"chosen": _speeds(context, chosen, context.path("model.gguf"))}
+    if design.conventional:
+        other = predict(design.conventional.config, profile, recipe.search.request)
+        speeds["conventional"] = _random_speeds(context, other)
+    texts = _texts(context)
+    document = {
+        "samples": texts,
+        "speeds": speeds,
+        "made": provenance(config=recipe.run.model_dump(mode="json"), seed=recipe.seed),
+    }
+    write_json(context.path("run.json"), document)
+    for label, speed in speeds.items():
+        context.progress.line(f"  {label:<13} {_words(speed)}")
+    return Outcome(_words(speeds["chosen"]), [texts, speeds])
+
+
+def _words(speed: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{phase} {speed[phase]['measured_tok_s']:,.0f} tokens/s "
+        f"(predicted {speed[phase]['predicted_tok_s']:,.0f}, {speed[phase]['error']:+.1%})"
+        for phase in ("decode", "prefill")
+    )
+
+
+def _random_speeds(context: Context, candidate: Candidate) -> dict[str, Any]:
+    """Speeds of a shape nobody trained: weights are random, times are the same."""
+    from phonelm.formats import write_random_gguf
+
+    search = context.recipe.search
+    with temporary_folder() as folder:
+        path = Path(folder) / "deep-thin.gguf"
+        write_random_gguf(path, candidate.config, search.block_type, search.head_type)
+        return _speeds(context, candidate, path)
+
+
+def _speeds(context: Context, candidate: Candidate, path: Path) -> dict[str, Any]:
+    """Measured beside predicted, in a process of its own; `error` is predicted / measured - 1."""
+    from phonelm.bench import measure_file
+
+    search = context.recipe.search
+    result = measure_file(path, search.prompt_tokens, search.output_tokens, context.recipe.run.repeats)
+    pairs = {
+        "decode": (candidate.decode_tok_s, result.decode_tok_s),
+        "prefill": (candidate.prefill_tok_s, result.prefill_tok_s),
+    }
+    document: dict[str, Any] = {
+        phase: {
+            "predicted_tok_s": predicted,
+            "measured_tok_s": measured.median,
+            "measured_low": measured.low,
+            "measured_high": measured.high,
+            "error": predicted / measured.median - 1,
+        }
+        for phase, (predicted, measured) in pairs.items()
+    }
+    return {
+        **document,
+        "file_bytes": result.file_bytes,
+        "peak_rss_bytes": result.peak_rss_bytes,
+        "predicted_memory_mb": candidate.memory_mb,
+        "isa": result.isa,
+        "threads": result.threads,
+    }
+
+
+def _texts(context: Context) -> list[dict[str, str]]:
+    from phonelm.engine import load
+
+    run = context.recipe.run
+    with load(context.path("model.gguf")) as model:
+        return [
+            {
+                "prompt": prompt,
+                "text": "".join(
+                    model.generate(
+                        prompt,
+                        max_tokens=run.max_tokens,
+                        temperature=run.temperature,
+                        top_p=run.top_p,
+                        seed=context.recipe.seed,
+                    )
+                ),
+            }
+            for prompt in run.prompts
+        ]

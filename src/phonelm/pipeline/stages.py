@@ -1,0 +1,160 @@
+"""The stages of a build, from the device to the report, as files in the run folder.
+
+```
+device.json → design.json;  data/ → stable/ → decay/ → model.gguf, quantize.json → run.json → report.html
+```
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from phonelm.pipeline.quantize import quantize_stage
+from phonelm.pipeline.recipe import Recipe
+from phonelm.pipeline.run import run_stage
+from phonelm.pipeline.stage import Context, Outcome, Stage
+from phonelm.profile import DeviceProfile, profile_device
+from phonelm.profile.device import kernels_fingerprint, machine_info
+from phonelm.search import Design, search
+from phonelm.train.config import TrainConfig
+
+
+def _machine(_recipe: Recipe) -> list[str]:
+    """Another machine or other kernels have other costs."""
+    return [machine_info().fingerprint, kernels_fingerprint()]
+
+
+def _profile(context: Context) -> Outcome:
+    profile = profile_device(context.recipe.profile_for_budget, progress=context.progress)
+    profile.save(context.path("device.json"))
+    memory = max(b.bytes_per_s for b in profile.bandwidth if b.buffer_bytes > 2**27)
+    cache = max(b.bytes_per_s for b in profile.bandwidth if b.buffer_bytes <= 2**27)
+    return Outcome(
+        f"{profile.machine.model}, {profile.isa}, {profile.num_threads} threads; reads "
+        f"{cache / 1e9:.0f} GB/s from cache, {memory / 1e9:.0f} GB/s from memory",
+        profile.model_dump(mode="json"),
+    )
+
+
+def _search(context: Context) -> Outcome:
+    profile = DeviceProfile.load(context.path("device.json"))
+    design = search(context.recipe.search, profile, context.progress)
+    design.save(context.path("design.json"))
+    for label, candidate in (("chosen", design.chosen), ("deep and thin", design.conventional)):
+        if candidate:
+            size = f"{candidate.num_parameters / 1e6:.2f}M parameters"
+            speeds = f"{candidate.prefill_tok_s:,.0f} tokens/s prefill, {candidate.decode_tok_s:,.0f} decode"
+            context.progress.line(f"  {label:<13} {candidate.name}: {size}; predicted {speeds}")
+    return Outcome(
+        f"{design.chosen.name}, the fastest of {design.num_shapes:,} shapes",
+        design.chosen.config.model_dump(mode="json"),
+    )
+
+
+def _data(context: Context) -> Outcome:
+    from phonelm.data import prepare
+
+    manifest = prepare(context.recipe.data, context.path("data"), context.progress)
+    per_token = manifest.train.bytes / manifest.train.tokens
+    return Outcome(
+        f"{', '.join(context.recipe.data.sources)}: {manifest.train.tokens:,} tokens to train on, "
+        f"{manifest.valid.tokens:,} held out, {per_token:.2f} bytes a token",
+        [manifest.content, manifest.seed, manifest.vocab_size],
+    )
+
+
+def _train(context: Context, name: str, config: TrainConfig, init_from: Path | None) -> Outcome:
+    from phonelm.train import train
+
+    design = Design.load(context.path("design.json"))
+    result = train(
+        config,
+        design.chosen.config,
+        context.path("data"),
+        context.path(name),
+        init_from=init_from,
+        progress=context.progress,
+    )
+    return Outcome(
+        f"{result.tokens:,} tokens, {result.bits_per_byte:.3f} bits per byte held out, "
+        f"{result.tokens_per_s:,.0f} tokens/s",
+        # The weights follow from the inputs; their bytes would differ after a repeat on another machine.
+        [config.model_dump(mode="json"), result.steps, result.bits_per_byte],
+    )
+
+
+def _stable(context: Context) -> Outcome:
+    return _train(context, "stable", context.recipe.train.stable, None)
+
+
+def _decay(context: Context) -> Outcome:
+    return _train(context, "decay", context.recipe.train.decay, context.path("stable"))
+
+
+def _report(context: Context) -> Outcome:
+    from phonelm.report import write_report
+
+    path = write_report(context.folder)
+    return Outcome(str(path), None)
+
+
+def _part(name: str) -> Any:
+    """The recipe's section `name` as the settings of a stage."""
+    return lambda recipe: getattr(recipe, name).model_dump(mode="json")
+
+
+def _corpus(recipe: Recipe) -> Any:
+    """The source files as they are, so that changed text is read anew."""
+    from phonelm.data.sources import source_identity
+
+    return [source_identity(source) for source in recipe.data.sources]
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "profile",
+        (),
+        ("device.json",),
+        lambda recipe: recipe.profile_for_budget.model_dump(mode="json"),
+        _profile,
+        _machine,
+    ),
+    Stage("search", ("profile",), ("design.json",), _part("search"), _search),
+    Stage("data", (), ("data/data.json", "data/tokenizer.json"), _part("data"), _data, _corpus),
+    Stage(
+        "stable",
+        ("search", "data"),
+        ("stable/model.safetensors",),
+        lambda recipe: recipe.train.stable.model_dump(mode="json"),
+        _stable,
+    ),
+    Stage(
+        "decay",
+        ("search", "data", "stable"),
+        ("decay/model.safetensors",),
+        lambda recipe: recipe.train.decay.model_dump(mode="json"),
+        _decay,
+    ),
+    Stage(
+        "quantize",
+        ("search", "data", "decay"),
+        ("model.gguf", "quantize.json"),
+        lambda recipe: [recipe.quantize.model_dump(), recipe.search.block_type, recipe.search.head_type],
+        quantize_stage,
+    ),
+    Stage(
+        "run",
+        ("profile", "search", "quantize"),
+        ("run.json",),
+        lambda recipe: [recipe.run.model_dump(), recipe.search.prompt_tokens, recipe.search.output_tokens],
+        run_stage,
+    ),
+    Stage(
+        "report",
+        ("profile", "search", "data", "stable", "decay", "quantize", "run"),
+        ("report.html",),
+        lambda recipe: recipe.model_dump(mode="json"),
+        _report,
+    ),
+)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phonelm.files import provenance, write_json
+from phonelm.report import write_report
+from phonelm.report.run_folder import STAGES, TRAINING, RunFolder
+from phonelm.search import SearchConfig, search
+from synthetic import synthetic_profile
+
+TRAIN = {"steps": 10, "batch_size": 2, "sequence_length": 8, "learning_rate": 0.001}
+SPEED = {
+    "predicted_tok_s": 1100.0,
+    "measured_tok_s": 1000.0,
+    "measured_low": 900.0,
+    "measured_high": 1010.0,
+    "error": 0.1,
+}
+
+
+class Tags(HTMLParser):
+    """Collects opened tags, ids and attributes that could load something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href") and value and not value.startswith("#"):
+                self.loads.append(value)
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    profile = synthetic_profile()
+    settings: dict[str, Any] = {"params": "4.7M", "vocab_size": 4096}
+    profile.save(tmp_path / "device.json")
+    search(SearchConfig.model_validate(settings), profile).save(tmp_path / "design.json")
+    write_json(
+        tmp_path / "recipe.json",
+        {
+            "name": "test <run>",
+            "seed": 1,
+            "search": {"prompt_tokens": 128, "output_tokens": 64},
+            "train": dict.fromkeys(TRAINING, TRAIN),
+            "run": {"repeats": 3, "temperature": 0.7, "top_p": 0.9},
+        },
+    )
+    write_json(tmp_path / "data" / "data.json", {})
+    write_json(
+        tmp_path / "quantize.json",
+        {
+            "file_bytes": 2_500_000,
+            "bits_per_weight": 5.21,
+            "kl_divergence": 0.0123,
+            "same_top_token": 0.97,
+            "kl_tokens": 2000,
+            "types": {"Q4_0": 42, "Q8_0": 1},
+        },
+    )
+    speeds = {
+        "chosen": {"decode": SPEED, "prefill": SPEED},
+        "conventional": {"decode": SPEED, "prefill": SPEED},
+    }
+    samples = [{"prompt": "def <f>", "text": "(x): return '</div>'"}]
+    write_json(tmp_path / "run.json", {"speeds": speeds, "samples": samples, "made": provenance(seed=1)})
+    for name in STAGES:
+        record = {"summary": f"{name} & co", "seconds": 1.5, "made": provenance(config=TRAIN, seed=1)}
+        write_json(tmp_path / "stages" / f"{name}.json", record)
+    for name in TRAINING:
+        lines = [
+            {"kind": "train", "step": 5, "loss": 4.0},
+            {"kind": "train", "step": 10, "loss": 3.0},
+            {"kind": "valid", "step": 10, "loss": 3.0, "bits_per_byte": 1.5},
+        ]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return tmp_path
+
+
+def test_the_page_stands_alone_and_escapes_what_the_model_wrote(run_folder: Path) -> None:
+    page = write_report(run_folder).read_text()
+    tags = Tags()
+    tags.feed(page)
+    assert not tags.loads
+    assert "http" not in page
+    assert not {"script", "link", "img", "iframe"} & set(tags.tags)
+    assert tags.tags.count("svg") == 5
+    assert len(tags.ids) == len(set(tags.ids))
+    assert "def &lt;f&gt;" in page
+    assert "</div>'" not in page
+
+
+def test_figures_refer_only_to_ids_of_the_page(run_folder: Path) -> None:
+    page = write_report(run_folder).read_text()
+    tags = Tags()
+    tags.feed(page)
+    references = set(re.findall(r'(?:href="|url\()#([^")]+)', page))
+    assert references <= set(tags.ids)
+
+
+def test_the_key_figures_are_there(run_folder: Path) -> None:
+    page = write_report(run_folder).read_text()
+    for words in ("1,000", "1.500", "5.21", "0.0123", "42 Q4_0", "data &amp; co", "test &lt;run&gt;"):
+        assert words in page
+
+
+def test_both_training_stages_share_an_axis_of_tokens(run_folder: Path) -> None:
+    curve = RunFolder.read(run_folder).curve()
+    assert curve.train == [(80, 2.0), (160, 1.5), (240, 2.0), (320, 1.5)]
+    assert curve.valid == [(160, 1.5), (320, 1.5)]
+    assert curve.decay_begins == 160
+
+
+def test_a_run_that_is_not_that_far_names_the_missing_file(run_folder: Path) -> None:
+    (run_folder / "run.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"run\.json"):
+        write_report(run_folder)
+    assert not (run_folder / "report.html").exists()

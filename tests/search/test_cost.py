@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from phonelm.arch import DecoderConfig, kv_bytes_per_token, weight_bytes
+from phonelm.search import Request, SearchConfig, SpaceConfig, enumerate_shapes, predict, price
+from phonelm.search.cost import shared_evenly
+from synthetic import attention_seconds, matmul_seconds, synthetic_profile
+
+CONFIG = DecoderConfig(
+    vocab_size=4096,
+    hidden_size=256,
+    num_layers=6,
+    num_heads=8,
+    num_kv_heads=2,
+    head_dim=32,
+    intermediate_size=768,
+    ffn="gated",
+    activation="relu",
+)
+REQUEST = Request(prompt_tokens=256, output_tokens=64, context_length=512)
+
+
+def test_decode_is_the_sum_over_the_operators() -> None:
+    layer = (
+        matmul_seconds(256 + 2 * 64, 256)
+        + attention_seconds(32, 4, 2, 256 + 32)
+        + matmul_seconds(256, 256)
+        + matmul_seconds(2 * 768, 256)
+        + 1e-10 * 768
+        + matmul_seconds(256, 768)
+        + 3 * 1e-10 * 256
+    )
+    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 1e-6 + 1e-10 * 4096
+    predicted = predict(CONFIG, synthetic_profile(), REQUEST)
+    assert predicted.decode_ms == pytest.approx(1e3 * (6 * layer + ending), rel=1e-9)
+    assert sum(predicted.decode_parts_ms.values()) == pytest.approx(predicted.decode_ms)
+
+
+def test_prefill_is_two_chunks_and_one_head() -> None:
+    matmuls = sum(
+        matmul_seconds(rows, cols, 128)
+        for rows, cols in ((256 + 2 * 64, 256), (256, 256), (2 * 768, 256), (256, 768))
+    )
+    attention = 128 * (attention_seconds(32, 4, 2, 128) + attention_seconds(32, 4, 2, 256))
+    layer = 2 * matmuls + attention + 2 * 128 * 1e-10 * (768 + 3 * 256)
+    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 1e-6 + 1e-10 * 4096
+    predicted = predict(CONFIG, synthetic_profile(), REQUEST)
+    assert predicted.prefill_ms == pytest.approx(1e3 * (6 * layer + ending), rel=1e-9)
+
+
+def test_memory_is_the_architectures_own_count() -> None:
+    expected = weight_bytes(CONFIG, "q4_0", "q8_0") + 512 * kv_bytes_per_token(CONFIG)
+    assert predict(CONFIG, synthetic_profile(), REQUEST).memory_mb * 2**20 == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(16, 32), (32, 32), (48, 64), (80, 96)])
+def test_uneven_shares_wait_for_the_slowest(count: int, expected: int) -> None:
+    assert shared_evenly(count, 16, 2) == expected
+
+
+def test_pricing_many_shapes_agrees_with_pricing_one() -> None:
+    shapes = enumerate_shapes(SpaceConfig(), 4096, 5_000_000, 0.02)
+    costs = price(shapes, synthetic_profile(), REQUEST)
+    for index in np.random.default_rng(1).choice(len(shapes), 10, replace=False):
+        one = predict(shapes.config(int(index), 512), synthetic_profile(), REQUEST)
+        assert costs.decode_ms[index] == pytest.approx(one.decode_ms)
+        assert costs.prefill_ms[index] == pytest.approx(one.prefill_ms)
+        assert costs.memory_bytes[index] == pytest.approx(one.memory_mb * 2**20)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_shapes_take_less_than_ten_seconds() -> None:
+    config = SearchConfig.model_validate({"params": "100M", "vocab_size": 32768})
+    begin = time.perf_counter()
+    shapes = enumerate_shapes(config.space, config.vocab_size, config.params, config.tolerance)
+    price(shapes, synthetic_profile(), config.request)
+    assert len(shapes) >= 100_000
+    assert (time.perf_counter() - begin) * 100_000 / len(shapes) < 10
