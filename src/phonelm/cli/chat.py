@@ -1,0 +1,136 @@
+"""`phonelm chat`: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from phonelm.engine import Model
+
+_HELP = "Ctrl-C stops an answer, /clear forgets the conversation, /exit or Ctrl-D leaves."
+
+
+def chat(
+    model: Annotated[str, typer.Argument(help="GGUF file, run folder, Hugging Face folder or known name.")],
+    system: Annotated[str | None, typer.Option(help="Instruction that opens the conversation.")] = None,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", "-n", help="Tokens of an answer at most.")
+    ] = 1024,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 0.3,
+    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.9,
+    min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the best.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Makes the answers repeatable.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; all cores if not given.")] = None,
+    context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
+) -> None:
+    """Talk with a model in the terminal.
+
+    Answers stream as they are made, and the conversation is remembered. Ctrl-C stops an answer, /clear
+    forgets the conversation, /exit or Ctrl-D leaves. Lines may be piped in.
+
+    \b
+    Example:
+      phonelm chat smollm2-135m-instruct --system "Answer in one sentence."
+    """
+    from phonelm.engine import SamplingOptions, load
+
+    options = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "seed": seed,
+    }
+    SamplingOptions(**options)  # type: ignore[arg-type]
+    with load(model, num_threads=threads, context_length=context) as loaded:
+        # Refuses a model that cannot chat before the first question is typed.
+        loaded.chat_ids([{"role": "user", "content": "Hello"}])
+        if sys.stdin.isatty():
+            _say(f"{loaded.path.name}. {_HELP}")
+        Conversation(loaded, system, options).run()
+
+
+class Conversation:
+    """The turns so far and the loop that adds to them."""
+
+    def __init__(self, model: Model, system: str | None, options: dict[str, Any]) -> None:
+        self._model = model
+        self._options = options
+        self._opening = [{"role": "system", "content": system}] if system else []
+        self._turns: list[dict[str, str]] = []
+
+    def run(self) -> None:
+        """Ask and answer until the user leaves."""
+        while (line := _read_line()) is not None and line != "/exit":
+            if line == "/clear":
+                self._turns.clear()
+                _say("forgotten")
+            elif line.startswith("/"):
+                _say(f"unknown command {line.split()[0]}. {_HELP}")
+            elif line:
+                self._answer(line)
+
+    def _answer(self, question: str) -> None:
+        self._turns.append({"role": "user", "content": question})
+        pieces: list[str] = []
+        try:
+            self._make_room()
+            for piece in self._stream():
+                pieces.append(piece)
+                print(piece, end="", flush=True)
+            print()
+        except ValueError as error:
+            self._turns.pop()
+            _say(str(error))
+            return
+        except KeyboardInterrupt:
+            print()
+            _say("stopped")
+        self._turns.append({"role": "assistant", "content": "".join(pieces)})
+
+    def _stream(self) -> Any:
+        answer = self._model.chat(self._opening + self._turns, stream=True, **self._options)
+        try:
+            yield from answer
+        finally:
+            answer.close()
+        if answer.finish_reason == "context":
+            _say("the context is full and cut this answer; /clear begins anew")
+
+    def _make_room(self) -> None:
+        """Forget the oldest turns until the question and an answer of some length fit."""
+        room = self._model.context_length - min(256, self._model.context_length // 4)
+        dropped = 0
+        while len(self._turns) > 1 and len(self._model.chat_ids(self._opening + self._turns)) > room:
+            # A question leaves with its answer, so that the roles keep alternating.
+            del self._turns[:2]
+            dropped += 1
+        if dropped:
+            _say(f"the context is full; forgot the oldest {dropped} question{'s' * (dropped > 1)}")
+
+
+def _read_line() -> str | None:
+    """Return the next line, None at the end; Ctrl-C at the prompt drops what was typed."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        return line.strip() if line else None
+    import readline  # noqa: F401  (arrow keys and history for input)
+
+    while True:
+        try:
+            return input("> ").strip()
+        except KeyboardInterrupt:
+            print()
+            _say(_HELP)
+        except EOFError:
+            print()
+            return None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,120 @@
+"""One line for every failure: what is wrong and what to do. `PHONELM_DEBUG=1` adds the traceback."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+_EXTRA_OF = {
+    "torch": "train",
+    "transformers": "train",
+    "tokenizers": "train",
+    "safetensors": "train",
+    "yaml": "train",
+    "datasets": "train",
+    "huggingface_hub": "train",
+    "pyarrow": "train",
+    "zstandard": "train",
+    "matplotlib": "train",
+}
+
+
+def guarded(verb: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a verb so that a failure becomes one line on standard error and exit code 1."""
+
+    @functools.wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            verb(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _leave_quietly()
+        except KeyboardInterrupt:
+            print("phonelm: interrupted; the same command goes on or starts anew", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except Exception as error:
+            if isinstance(error, (typer.Exit, typer.Abort)) or is_usage_error(error):
+                raise
+            report(error)
+            raise typer.Exit(1) from error
+
+    return run
+
+
+def report(error: Exception) -> None:
+    """Print the error's line, after its traceback when `PHONELM_DEBUG` is set."""
+    if os.environ.get("PHONELM_DEBUG"):
+        traceback.print_exception(error)
+    print(f"phonelm: {explain(error)}", file=sys.stderr)
+
+
+def explain(error: Exception) -> str:
+    """Return one line that says what is wrong and what to do next."""
+    return " ".join(_explanation(error).split())
+
+
+def is_usage_error(error: BaseException) -> bool:
+    """Whether the command line itself was wrong (exit code 2)."""
+    # typer brings its own copy of click or uses the installed one, by its version; the name is the same.
+    return any(kind.__name__ == "ClickException" for kind in type(error).__mro__)
+
+
+def _explanation(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        return _invalid_fields(error)
+    if isinstance(error, ImportError):
+        return _missing_package(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; take a smaller model, a shorter context or a smaller batch"
+    if isinstance(error, OSError) and error.errno is not None:
+        return _system_failure(error)
+    if isinstance(error, (ValueError, OSError)):
+        return str(error)
+    return (
+        f"internal error: {type(error).__name__}: {error}; run again with PHONELM_DEBUG=1 for the traceback "
+        "and report it"
+    )
+
+
+def _invalid_fields(error: Any) -> str:
+    problems = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{place}: {message}" if place else message)
+    return f"{error.title} is not valid: {'; '.join(problems)}; correct it and run again"
+
+
+def _missing_package(error: ImportError) -> str:
+    package = (error.name or "").split(".")[0]
+    if extra := _EXTRA_OF.get(package):
+        return f'this needs {package}, which is not installed; run: pip install "phonelm[{extra}]"'
+    if error.name == "phonelm._native" or "_native" in str(error):
+        return f"the native core does not load ({error}); build it with: pip install ."
+    return f"a package does not import ({error}); run: pip install --force-reinstall phonelm"
+
+
+def _system_failure(error: OSError) -> str:
+    place = f": {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full{place}; free some space and run again"
+    if isinstance(error, FileNotFoundError):
+        return f"no such file or folder{place}; check the path"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return f"no permission{place}; choose another place or change its rights"
+    return f"{(error.strerror or str(error)).lower()}{place}; check the path and the disk"
+
+
+def _leave_quietly() -> None:
+    """The reader of our output has gone (`| head`): whatever is still buffered has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(1)

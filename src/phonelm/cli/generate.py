@@ -1,0 +1,68 @@
+"""`phonelm generate`: continue a text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="GGUF file, run folder, Hugging Face folder or known name.")],
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to continue; - reads standard input.")],
+    max_tokens: Annotated[int, typer.Option("--max-tokens", "-n", help="Tokens to make at most.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 0.7,
+    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.95,
+    min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the best.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Makes the draw repeatable.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; all cores if not given.")] = None,
+    context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of the text.")
+    ] = False,
+) -> None:
+    """Continue a text and stream it to standard output.
+
+    \b
+    Example:
+      phonelm generate smollm2-135m-instruct --prompt "Once upon a time" --max-tokens 64 --seed 1
+    """
+    from phonelm.engine import load
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    with load(model, num_threads=threads, context_length=context) as loaded:
+        pieces = loaded.generate(
+            text,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            seed=seed,
+        )
+        if json_:
+            print(json.dumps(_document(model, text, "".join(pieces), pieces), ensure_ascii=False))
+            return
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+        if pieces.finish_reason == "context":
+            print(f"phonelm: the context of {loaded.context_length} tokens is full", file=sys.stderr)
+
+
+def _document(model: str, prompt: str, text: str, run: Any) -> dict[str, Any]:
+    return {
+        "model": model,
+        "prompt": prompt,
+        "text": text,
+        "tokens": run.tokens,
+        "finish_reason": run.finish_reason,
+        "prompt_tokens": run.prompt_tokens,
+        "completion_tokens": len(run.tokens),
+        "prefill_tok_s": round(run.prefill_tokens_per_s, 2),
+        "decode_tok_s": round(run.decode_tokens_per_s, 2),
+        "seed": run.options.seed,
+    }

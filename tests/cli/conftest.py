@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from phonelm.arch import DecoderConfig
+from phonelm.formats import write_random_gguf
+
+
+@pytest.fixture(scope="session")
+def command() -> list[str]:
+    """The words that start the command line of this checkout."""
+    return [sys.executable, "-c", "from phonelm.cli import main; main()"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PHONELM_CACHE": str(tmp_path / "cache"),
+        "PHONELM_DEBUG": "",
+    }
+
+
+@pytest.fixture
+def phonelm(
+    command: list[str], environment: dict[str, str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command as a user does, in a process of its own."""
+
+    def run(*arguments: object, text: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def byte_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of random weights."""
+    config = DecoderConfig(
+        vocab_size=288,
+        hidden_size=64,
+        num_layers=2,
+        num_heads=4,
+        num_kv_heads=2,
+        head_dim=16,
+        intermediate_size=128,
+        context_length=96,
+    )
+    path = tmp_path_factory.mktemp("cli") / "model.gguf"
+    write_random_gguf(path, config, block_type="q8_0", seed=1)
+    return path

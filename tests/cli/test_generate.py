@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Phonelm = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_json_is_one_document_that_tells_all(phonelm: Phonelm, byte_model: Path) -> None:
+    arguments = ["generate", byte_model, "-p", "hello", "-n", 8, "--temperature", 1, "--seed", 5, "--json"]
+    first, again = phonelm(*arguments), phonelm(*arguments)
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    assert document["tokens"] == json.loads(again.stdout)["tokens"]
+    assert document["prompt_tokens"] == 5
+    assert document["completion_tokens"] == len(document["tokens"]) <= 8
+    assert document["finish_reason"] in ("length", "stop")
+    assert document["seed"] == 5
+    assert document["prefill_tok_s"] > 0
+
+
+def test_streamed_text_equals_the_documents(phonelm: Phonelm, byte_model: Path) -> None:
+    arguments = ["generate", byte_model, "-n", 16, "--temperature", 0]
+    streamed = phonelm(*arguments, "-p", "-", text="hello")
+    document = json.loads(phonelm(*arguments, "-p", "hello", "--json").stdout)
+    assert streamed.stdout == document["text"] + "\n"
+
+
+def test_a_full_context_is_said(phonelm: Phonelm, byte_model: Path) -> None:
+    done = phonelm("generate", byte_model, "-p", "x" * 90, "-n", 50, "--temperature", 0)
+    assert done.returncode == 0
+    assert "the context of 96 tokens is full" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["-p", "x" * 97], "97 tokens and the context holds 96"),
+        (["-p", ""], "the prompt is empty"),
+        (["-p", "x", "--top-p", "0"], "top_p is 0"),
+        (["-p", "x", "--context", "97"], "1 to 96"),
+        (["-p", "x", "--threads", "0"], "num_threads is 0"),
+    ],
+)
+def test_what_cannot_run_is_refused(
+    phonelm: Phonelm, byte_model: Path, extra: list[str], message: str
+) -> None:
+    done = phonelm("generate", byte_model, *extra)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""

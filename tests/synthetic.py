@@ -1,0 +1,61 @@
+"""A device profile computed from a formula, for tests of pure functions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from phonelm.profile import Bandwidth, CostGrid, DeviceProfile, MachineInfo, PhaseCosts
+
+
+def grid(cost: Callable[..., float], **axes: list[int]) -> CostGrid:
+    return CostGrid(axes=axes, seconds=[cost(*sizes) for sizes in itertools.product(*axes.values())])
+
+
+def matmul_seconds(rows: float, cols: float, num_tokens: int = 1) -> float:
+    """Bilinear on purpose: interpolation must give it back exactly."""
+    return 3e-7 + 1e-10 * rows + 2e-10 * cols + 1e-11 * rows * cols * (1 + 0.1 * num_tokens)
+
+
+def attention_seconds(head_dim: float, group: float, kv_heads: float, context: float) -> float:
+    return 1e-7 + 1e-11 * kv_heads * head_dim * context * (1 + 0.2 * group)
+
+
+def phase(num_tokens: int) -> PhaseCosts:
+    return PhaseCosts(
+        num_tokens=num_tokens,
+        matmul_block=grid(
+            lambda r, c: matmul_seconds(r, c, num_tokens), rows=[64, 512, 4096], cols=[64, 512, 2048]
+        ),
+        attention=grid(
+            lambda *sizes: num_tokens * attention_seconds(*sizes),
+            head_dim=[32, 128],
+            group=[1, 4],
+            kv_heads=[1, 8],
+            context=[16, 2048],
+        ),
+        norm=grid(lambda hidden: num_tokens * 1e-10 * hidden, hidden=[64, 4096]),
+        activation=grid(lambda size: num_tokens * 1e-10 * size, intermediate=[64, 8192]),
+    )
+
+
+def synthetic_profile() -> DeviceProfile:
+    machine = MachineInfo(
+        model="Formula", system="none", num_cores=2, isas=["scalar"], caches_bytes={"l3": 2**25}
+    )
+    return DeviceProfile(
+        machine=machine,
+        isa="scalar",
+        num_threads=2,
+        kernels="none",
+        quick=True,
+        footprint_bytes=2**22,
+        bandwidth=[Bandwidth(num_threads=2, buffer_bytes=2**20, bytes_per_s=5e10)],
+        int8_ops_per_s={2: 1e12},
+        decode=phase(1),
+        prefill=phase(128),
+        head=grid(lambda r, c: 2 * matmul_seconds(r, c), rows=[1024, 65536], cols=[64, 2048]),
+        token_overhead=grid(lambda v, h: 1e-6 + 1e-10 * v, vocab=[1024, 65536], hidden=[64, 1024]),
+        spread=0.01,
+        made={},
+    )
