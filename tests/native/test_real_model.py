@@ -66,7 +66,7 @@ def test_logits_of_2000_tokens(reference: Any, model: Any) -> None:
         logits = model.new_session(512).prefill_logits(chunk)
         divergences.append(kl_divergence(expected, logits))
         agreements.append(np.mean(expected.argmax(axis=1) == logits.argmax(axis=1)))
-    # int8 activations with one scale for 32 values give 0.0027; the second term of groups with outliers, 0.0004.
+    # int8 activations with one scale for 32 values give 0.0027; the second term for outliers, 0.0004.
     assert np.mean(divergences) < 0.001
     assert np.mean(agreements) > 0.97
 
