@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include "core/error.h"
@@ -81,11 +82,25 @@ void fill(const Buffer& buffer) { std::memset(buffer.data(), 0x2a, buffer.size()
 
 Activations filled_input(const Kernels& kernels, const InputBuffer& memory, int num_tokens, int cols) {
   const Activations input = memory.view(num_tokens, cols);
+  std::minstd_rand random(1);
+  std::normal_distribution<float> bell;
   for (int token = 0; token < num_tokens; ++token) {
-    for (int i = 0; i < cols; ++i) memory.values(token)[i] = static_cast<float>((i * 7 + token) % 13) - 6.0f;
+    for (int i = 0; i < cols; ++i) memory.values(token)[i] = bell(random);
     kernels.quantize(memory.values(token), token, input);
   }
   return input;
+}
+
+// What the next operator does first: it reads rows of which the other threads have just written a part, so
+// that they have to come over from the other cores' caches.
+void read_back(const Bench& bench, const Rows& rows, int num_tokens, int thread) {
+  const Range share = num_tokens == 1 ? Range{0, 1} : bench.share(num_tokens, thread, kTokenBlock);
+  for (int token = share.begin; token < share.end; ++token) {
+    for (int i = 0; i < rows.stride; i += kPanelRows) {
+      const volatile float* line = rows.row(token) + i;
+      static_cast<void>(*line);
+    }
+  }
 }
 
 ModelConfig attention_config(int num_heads, int num_kv_heads, int head_dim, int num_layers) {
@@ -95,7 +110,7 @@ ModelConfig attention_config(int num_heads, int num_kv_heads, int head_dim, int 
   config.num_heads = num_heads;
   config.num_kv_heads = num_kv_heads;
   config.head_dim = config.rope_dim = head_dim;
-  config.rope_theta = 10000.0f;
+  config.rope_frequencies = rope_frequencies(10000.0f, head_dim);
   return config;
 }
 
@@ -111,13 +126,16 @@ double bench_matmul(TensorType type, int rows, int cols, int num_tokens, const B
   fill(weights);
   const InputBuffer memory(num_tokens, cols);
   const Activations input = filled_input(bench.kernels, memory, num_tokens, cols);
-  const Rows out(num_tokens, rows);
+  // Two, because a fast thread may write the next product while a slow one still reads this one.
+  const Rows outs[2] = {Rows(num_tokens, rows), Rows(num_tokens, rows)};
   return median_call(bench.pool, bench.min_time_ms, [&](int thread, int call) {
     PackedMatrix copy = matrix;
     copy.data = weights.data() + static_cast<size_t>(call % num_copies) * matrix.num_bytes();
     const Range share = bench.share(matrix.num_panels, thread);
+    const Rows& out = outs[call % 2];
     bench.kernels.matmul(copy, share.begin, share.end, input, out.row(0), out.stride, false);
     bench.pool.barrier();
+    read_back(bench, out, num_tokens, thread);
   });
 }
 
@@ -132,17 +150,22 @@ double bench_attention(int num_heads, int num_kv_heads, int head_dim, int contex
   const ModelConfig config =
       attention_config(num_heads, num_kv_heads, head_dim, std::min(bench.num_copies(layer_bytes), 64));
   const KvCache cache(config, context);
-  const Scratch scratch(config, context, bench.pool.num_threads());
-  for (int token = 0; token < num_tokens; ++token) {
-    rope_angles(config, context - num_tokens + token, scratch.cosines.row(token), scratch.sines.row(token));
+  const int num_threads = bench.pool.num_threads();
+  const Scratch scratches[2] = {{config, context, num_threads}, {config, context, num_threads}};
+  for (const Scratch& scratch : scratches) {
+    for (int token = 0; token < num_tokens; ++token) {
+      rope_angles(config, context - num_tokens + token, scratch.cosines.row(token), scratch.sines.row(token));
+    }
   }
   return median_call(bench.pool, bench.min_time_ms, [&](int thread, int call) {
+    const Scratch& scratch = scratches[call % 2];
     const AttentionJob job{
         config, bench.kernels, cache, scratch, call % config.num_layers, context - num_tokens, num_tokens};
-    rotate_and_store(job, thread, bench.pool.num_threads());
+    rotate_and_store(job, thread, num_threads);
     bench.pool.barrier();
-    attend(job, thread, bench.pool.num_threads());
+    attend(job, thread, num_threads);
     bench.pool.barrier();
+    read_back(bench, scratch.attention, num_tokens, thread);
   });
 }
 
@@ -176,17 +199,21 @@ double bench_activation(int intermediate_size, int num_tokens, const BenchOption
   std::vector<InputBuffer> memories;
   for (int i = 0; i < (alone ? bench.pool.num_threads() : 1); ++i)
     memories.emplace_back(num_tokens, intermediate_size);
+  const Rows source(num_tokens, intermediate_size);
   const Rows gate(num_tokens, intermediate_size);
   const Rows up(num_tokens, intermediate_size);
-  fill(gate.buffer);
+  fill(source.buffer);
   fill(up.buffer);
   const int num_panels = gate.stride / kPanelRows;
   return median_call(bench.pool, bench.min_time_ms, [&](int thread, int) {
     const Range rows = bench.share(num_panels, thread);
     const int begin = rows.begin * kPanelRows;
+    const int size = rows.end * kPanelRows - begin;
     for (int token = 0; token < num_tokens; ++token) {
-      bench.kernels.activate(Activation::Silu, gate.row(token) + begin, up.row(token) + begin,
-                             rows.end * kPanelRows - begin);
+      // Afresh each time: activating its own result again would shrink it to denormal numbers.
+      std::memcpy(gate.row(token) + begin, source.row(token) + begin,
+                  static_cast<size_t>(size) * sizeof(float));
+      bench.kernels.activate(Activation::Silu, gate.row(token) + begin, up.row(token) + begin, size);
     }
     if (!alone) bench.pool.barrier();
     const InputBuffer& memory = memories[alone ? static_cast<size_t>(thread) : 0];

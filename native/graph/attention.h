@@ -3,7 +3,7 @@
 #pragma once
 
 #include "graph/kv_cache.h"
-#include "graph/scratch.h"
+#include "graph/model.h"
 
 namespace phonelm {
 

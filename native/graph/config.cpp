@@ -95,6 +95,15 @@ void refuse_unknown(const Reader& reader, const ModelConfig& config) {
 
 }  // namespace
 
+std::vector<float> rope_frequencies(float theta, int rope_dim) {
+  std::vector<float> frequencies;
+  for (int i = 0; i < rope_dim / 2; ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(rope_dim);
+    frequencies.push_back(1.0f / std::pow(theta, exponent));
+  }
+  return frequencies;
+}
+
 ModelConfig read_config(const GgufFile& file) {
   const std::string* architecture = file.get_string("general.architecture");
   if (!architecture) throw Error(file.path() + ": general.architecture is missing; the file holds no model");
@@ -113,10 +122,10 @@ ModelConfig read_config(const GgufFile& file) {
   config.context_length = reader.count("context_length", int64_t{1} << 24);
   config.head_dim = reader.count_or("attention.key_length", config.hidden_size / config.num_heads, 4096);
   config.rope_dim = reader.count_or("rope.dimension_count", config.head_dim, 4096);
-  config.rope_theta = reader.positive("rope.freq_base", 10000.0);
   config.norm_eps = reader.positive("attention.layer_norm_rms_epsilon", 1e-5);
   read_kind(reader, config);
   refuse_unknown(reader, config);
+  config.rope_frequencies = rope_frequencies(reader.positive("rope.freq_base", 10000.0), config.rope_dim);
   return config;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "gguf/gguf.h"
 #include "kernels/kernels.h"
@@ -20,7 +21,8 @@ struct ModelConfig {
   int intermediate_size = 0;
   int context_length = 0;
   float norm_eps = 0.0f;
-  float rope_theta = 0.0f;
+  // theta^(-2 i / rope_dim), in float32 as transformers computes them.
+  std::vector<float> rope_frequencies;
   bool gated = true;
   Activation activation = Activation::Silu;
   // Pairs (2 i, 2 i + 1) are rotated (llama, arcee) instead of (i, i + d / 2) (phonelm).
@@ -28,6 +30,8 @@ struct ModelConfig {
   // cos and sin rounded to round(127 x) / 127.
   bool rope_int8 = false;
 };
+
+std::vector<float> rope_frequencies(float theta, int rope_dim);
 
 // Throws Error: an architecture, a field or a value that the graph does not build, by its key's name.
 ModelConfig read_config(const GgufFile& file);

@@ -52,6 +52,9 @@ class Loader {
     for (const auto& job : matrices_) pack(job);
     for (const auto& job : vectors_) copy(job);
     if (tied_) model_->head_ = model_->embedding_;
+    const int num_threads = model_->threads_->num_threads();
+    model_->scratch_ =
+        std::make_unique<Scratch>(model_->config_, model_->config_.context_length, num_threads);
     return std::move(model_);
   }
 

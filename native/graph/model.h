@@ -8,6 +8,7 @@
 
 #include "core/buffer.h"
 #include "graph/config.h"
+#include "graph/scratch.h"
 #include "kernels/kernels.h"
 #include "threads/pool.h"
 #include "tokenizer/tokenizer.h"
@@ -36,6 +37,8 @@ class Model {
   const GgufFile& file() const { return *file_; }
   const Kernels& kernels() const { return *kernels_; }
   ThreadPool& threads() const { return *threads_; }
+  // Only inside `threads().run`.
+  const Scratch& scratch() const { return *scratch_; }
 
   const PackedMatrix& embedding() const { return embedding_; }
   // The embedding itself where the two are tied.
@@ -54,6 +57,7 @@ class Model {
   std::unique_ptr<Tokenizer> tokenizer_;
   const Kernels* kernels_ = nullptr;
   std::unique_ptr<ThreadPool> threads_;
+  std::unique_ptr<Scratch> scratch_;
   Buffer weights_;
   PackedMatrix embedding_;
   PackedMatrix head_;

@@ -6,8 +6,7 @@ namespace phonelm {
 
 void rope_angles(const ModelConfig& config, int position, float* cosines, float* sines) {
   for (int i = 0; i < config.rope_dim / 2; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.rope_dim);
-    const float angle = static_cast<float>(position) * (1.0f / std::pow(config.rope_theta, exponent));
+    const float angle = static_cast<float>(position) * config.rope_frequencies[static_cast<size_t>(i)];
     cosines[i] = std::cos(angle);
     sines[i] = std::sin(angle);
     if (config.rope_int8) {

@@ -1,12 +1,13 @@
-// Working memory of one session, for a chunk of tokens. Virtual until touched: a session that only decodes
-// keeps a few pages of it resident.
+// Working memory for a chunk of tokens. A model has one, used by one session's pass at a time; it holds
+// nothing from one pass to the next. Virtual until touched: a model that only decodes keeps a few pages of it
+// resident.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
 #include "core/buffer.h"
-#include "graph/model.h"
+#include "graph/config.h"
 
 namespace phonelm {
 
@@ -97,7 +98,6 @@ struct Scratch {
         up(chunk, config.intermediate_size),
         cosines(chunk, config.rope_dim / 2),
         sines(chunk, config.rope_dim / 2),
-        logits(1, config.vocab_size),
         shared_input(chunk, widest(config)) {
     for (int thread = 0; thread < num_threads; ++thread) {
       own_input.emplace_back(1, widest(config));
@@ -111,7 +111,7 @@ struct Scratch {
   }
 
   int chunk;
-  Rows residual, query, key, value, attention, gate, up, cosines, sines, logits;
+  Rows residual, query, key, value, attention, gate, up, cosines, sines;
   InputBuffer shared_input;
   // One a thread.
   std::vector<InputBuffer> own_input;

@@ -25,7 +25,8 @@ Session::Session(std::shared_ptr<const Model> model, int context_length)
     : model_(std::move(model)),
       context_length_(checked_context(*model_, context_length)),
       cache_(model_->config(), context_length_),
-      scratch_(model_->config(), context_length_, model_->threads().num_threads()) {}
+      scratch_(model_->scratch()),
+      logits_(1, model_->config().vocab_size) {}
 
 void Session::check(std::span<const int32_t> tokens) const {
   if (tokens.empty()) throw Error("there are no tokens to evaluate; give at least one");
@@ -52,7 +53,7 @@ void Session::prefill_logits(std::span<const int32_t> tokens, float* out) {
   check(tokens);
   forward(tokens, out);
   const float* last = out + (tokens.size() - 1) * static_cast<size_t>(logits_stride());
-  std::memcpy(scratch_.logits.row(0), last, scratch_.logits.buffer.size());
+  std::memcpy(logits_.row(0), last, logits_.buffer.size());
 }
 
 void Session::truncate(int position) {
@@ -65,7 +66,7 @@ void Session::truncate(int position) {
 
 std::span<const float> Session::logits() const {
   if (!has_logits_) return {};
-  return {scratch_.logits.row(0), static_cast<size_t>(model_->config().vocab_size)};
+  return {logits_.row(0), static_cast<size_t>(model_->config().vocab_size)};
 }
 
 void Session::forward(std::span<const int32_t> tokens, float* all_logits) {
@@ -179,7 +180,7 @@ void Session::run_head(int num_tokens, float* all_logits, int thread) {
   } else {
     const Activations input =
         prepare(scratch_.residual, num_tokens - 1, 1, hidden, model_->output_norm(), thread);
-    multiply(model_->head(), input, scratch_.logits.row(0), logits_stride(), false, thread);
+    multiply(model_->head(), input, logits_.row(0), logits_stride(), false, thread);
   }
 }
 

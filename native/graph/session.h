@@ -23,7 +23,7 @@ class Session {
 
   // Of the last token evaluated; empty before the first.
   std::span<const float> logits() const;
-  int logits_stride() const { return scratch_.logits.stride; }
+  int logits_stride() const { return logits_.stride; }
   int position() const { return position_; }
   int context_length() const { return context_length_; }
   size_t kv_bytes() const { return cache_.num_bytes(); }
@@ -48,7 +48,8 @@ class Session {
   int position_ = 0;
   bool has_logits_ = false;
   KvCache cache_;
-  Scratch scratch_;
+  const Scratch& scratch_;
+  Rows logits_;
 };
 
 }  // namespace phonelm

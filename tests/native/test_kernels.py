@@ -37,8 +37,8 @@ def rounded_activations(x: np.ndarray) -> np.ndarray:
     scales = largest / np.float32(127)
     first = np.rint(groups / scales) * scales
     second = np.rint((groups - first) / (scales / 254)) * (scales / 254)
-    # Every group of a single token; in a batch, those above the root mean square.
-    limit = 0 if len(x) == 1 else 1.001
+    # Every group of a single token; in a batch, those well above the root mean square.
+    limit = 0 if len(x) == 1 else 1.25
     has_second = largest > limit * np.sqrt(np.mean(largest**2, axis=1, keepdims=True))
     return (first + np.where(has_second, second, 0)).reshape(x.shape).astype(np.float32)
 
