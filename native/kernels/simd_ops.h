@@ -105,5 +105,92 @@ void scale(float* x, int size, float factor) {
   transform<V>(x, size, [&](typename V::Type value, int) { return V::mul(value, factors); });
 }
 
+// Vectors of a group of 32 values.
+template <typename V>
+inline constexpr int kGroupVectors = kGroupSize / V::width;
+
+template <typename V>
+inline float largest_of(const float* x) {
+  auto largest = V::set(0.0f);
+  for (int i = 0; i < kGroupSize; i += V::width) {
+    const auto value = V::load(x + i);
+    largest = V::max(largest, V::max(value, V::sub(V::set(0.0f), value)));
+  }
+  return V::reduce_max(largest);
+}
+
+// Quants of 32 values with one scale; returns their sum and leaves in `x` what they miss.
+template <typename V>
+inline int32_t quantize_term(typename V::Type (&x)[kGroupVectors<V>], float scale, int8_t* quants) {
+  const auto inverse = V::set(scale > 0.0f ? 1.0f / scale : 0.0f);
+  auto total = V::set(0.0f);
+  typename V::Type rounded[kGroupVectors<V>];
+  for (int i = 0; i < kGroupVectors<V>; ++i) {
+    rounded[i] = V::round(V::mul(x[i], inverse));
+    x[i] = V::fma(rounded[i], V::set(-scale), x[i]);
+    total = V::add(total, rounded[i]);
+  }
+  V::store_bytes(quants, rounded);
+  return static_cast<int32_t>(V::reduce_add(total));
+}
+
+template <typename V>
+void quantize(const float* x, int token, const Activations& target) {
+  float squares = 0.0f;
+  for (int group = 0; group < target.num_groups; ++group) {
+    const float largest = largest_of<V>(x + group * kGroupSize);
+    target.scales[target.group_at(token, group)] = largest / 127.0f;
+    squares += largest * largest;
+  }
+  const float root = __builtin_sqrtf(squares / static_cast<float>(target.num_groups));
+  const float limit = target.low_limit * root / 127.0f;
+  const int bit = token % target.block;
+  for (int group = 0; group < target.num_groups; ++group) {
+    const size_t at = target.group_at(token, group);
+    typename V::Type rest[kGroupVectors<V>];
+    for (int i = 0; i < kGroupVectors<V>; ++i) rest[i] = V::load(x + group * kGroupSize + i * V::width);
+    const float scale = target.scales[at];
+    target.sums[at] = quantize_term<V>(rest, scale, target.quants + at * kGroupSize);
+    target.scaled_sums[at] = scale * static_cast<float>(target.sums[at]);
+    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
+    if (bit == 0) low_tokens = 0;
+    if (!(scale > limit)) continue;
+    low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
+    const float low_scale = scale / kLowSteps;
+    target.low_scales[at] = low_scale;
+    target.low_sums[at] = quantize_term<V>(rest, low_scale, target.low_quants + at * kGroupSize);
+    target.scaled_sums[at] += low_scale * static_cast<float>(target.low_sums[at]);
+  }
+}
+
+// Calls body<type>() for the type of a matrix.
+template <typename Body>
+inline void for_type(TensorType type, Body body) {
+  switch (type) {
+    case TensorType::Q4_0:
+      return body.template operator()<TensorType::Q4_0>();
+    case TensorType::Q4_1:
+      return body.template operator()<TensorType::Q4_1>();
+    case TensorType::Q8_0:
+      return body.template operator()<TensorType::Q8_0>();
+    case TensorType::F32:
+      return body.template operator()<TensorType::F32>();
+    case TensorType::F16:
+      return body.template operator()<TensorType::F16>();
+    case TensorType::BF16:
+      return body.template operator()<TensorType::BF16>();
+  }
+}
+
+// Calls body<num>(at) until `count` items are covered, with the largest of `sizes` that still fits.
+template <int... sizes, typename Body>
+inline void in_batches(int count, Body body) {
+  int at = 0;
+  const auto run = [&]<int num>() {
+    for (; at + num <= count; at += num) body.template operator()<num>(at);
+  };
+  (run.template operator()<sizes>(), ...);
+}
+
 }  // namespace
 }  // namespace phonelm

@@ -42,6 +42,15 @@ struct Vec {
     best = _mm_max_ps(best, _mm_movehl_ps(best, best));
     return _mm_cvtss_f32(_mm_max_ss(best, _mm_movehdup_ps(best)));
   }
+  static void store_bytes(int8_t* out, const Type (&rounded)[4]) {
+    __m256i ints[4];
+    for (int i = 0; i < 4; ++i) ints[i] = _mm256_cvtps_epi32(rounded[i]);
+    // Both packs work on 128-bit lanes; the permutation puts the 4-byte pieces back into order.
+    const __m256i bytes =
+        _mm256_packs_epi16(_mm256_packs_epi32(ints[0], ints[1]), _mm256_packs_epi32(ints[2], ints[3]));
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_permutevar8x32_epi32(bytes, order));
+  }
 };
 
 inline __m256 load_halves(const void* data) {
@@ -173,45 +182,18 @@ inline void panel_of(const std::byte* panel, int half, int cols, const Activatio
   }
 }
 
-template <TensorType type>
-void matmul_of(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
-               int out_stride, bool accumulate) {
-  for (int panel = begin; panel < end; ++panel) {
-    for (int half = 0; half < 2; ++half) {
-      float* column = out + panel * kPanelRows + 8 * half;
-      int token = 0;
-      const auto run = [&]<int num>() {
-        for (; token + num <= input.num_tokens; token += num) {
-          panel_of<type, num>(weights.panel(panel), half, weights.cols, input, token,
-                              column + static_cast<size_t>(token) * static_cast<size_t>(out_stride),
-                              out_stride, accumulate);
-        }
-      };
-      run.template operator()<4>();
-      run.template operator()<1>();
-    }
-  }
-}
-
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
-  const auto run = [&]<TensorType type>() {
-    matmul_of<type>(weights, begin, end, input, out, out_stride, accumulate);
-  };
-  switch (weights.type) {
-    case TensorType::Q4_0:
-      return run.template operator()<TensorType::Q4_0>();
-    case TensorType::Q4_1:
-      return run.template operator()<TensorType::Q4_1>();
-    case TensorType::Q8_0:
-      return run.template operator()<TensorType::Q8_0>();
-    case TensorType::F32:
-      return run.template operator()<TensorType::F32>();
-    case TensorType::F16:
-      return run.template operator()<TensorType::F16>();
-    case TensorType::BF16:
-      return run.template operator()<TensorType::BF16>();
-  }
+  for_type(weights.type, [&]<TensorType type>() {
+    for (int half_index = 2 * begin; half_index < 2 * end; ++half_index) {
+      const std::byte* panel = weights.panel(half_index / 2);
+      in_batches<4, 1>(input.num_tokens, [&]<int num>(int token) {
+        float* target = out + 8 * half_index + static_cast<size_t>(token) * static_cast<size_t>(out_stride);
+        panel_of<type, num>(panel, half_index % 2, weights.cols, input, token, target, out_stride,
+                            accumulate);
+      });
+    }
+  });
 }
 
 template <int num>
@@ -239,71 +221,10 @@ inline void half_rows(const uint16_t* w, int w_stride, int num_k, const float* a
 
 void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
                 float* out, int out_stride, bool accumulate) {
-  int row = 0;
-  const auto run = [&]<int num>() {
-    for (; row + num <= num_rows; row += num) {
-      half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
-                     accumulate);
-    }
-  };
-  run.template operator()<4>();
-  run.template operator()<1>();
-}
-
-inline float largest_of(const float* x) {
-  const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-  __m256 largest = _mm256_setzero_ps();
-  for (int i = 0; i < 4; ++i)
-    largest = _mm256_max_ps(largest, _mm256_and_ps(_mm256_loadu_ps(x + 8 * i), no_sign));
-  return Vec::reduce_max(largest);
-}
-
-// Quants of 32 values with one scale; returns their sum and leaves in `x` what they miss.
-inline int32_t quantize_term(__m256 (&x)[4], float scale, int8_t* quants) {
-  const __m256 inverse = _mm256_set1_ps(scale > 0.0f ? 1.0f / scale : 0.0f);
-  __m256i rounded[4];
-  for (int i = 0; i < 4; ++i) {
-    rounded[i] = _mm256_cvtps_epi32(_mm256_mul_ps(x[i], inverse));
-    x[i] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(rounded[i]), _mm256_set1_ps(scale), x[i]);
-  }
-  // Both packs work on 128-bit lanes; the permutation puts the 4-byte pieces back into order.
-  const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(rounded[0], rounded[1]),
-                                           _mm256_packs_epi32(rounded[2], rounded[3]));
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(quants), _mm256_permutevar8x32_epi32(bytes, order));
-  const __m256i sums =
-      _mm256_add_epi32(_mm256_add_epi32(rounded[0], rounded[1]), _mm256_add_epi32(rounded[2], rounded[3]));
-  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
-  return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
-}
-
-void quantize(const float* x, int token, const Activations& target) {
-  float squares = 0.0f;
-  for (int group = 0; group < target.num_groups; ++group) {
-    const float largest = largest_of(x + group * kGroupSize);
-    target.scales[target.group_at(token, group)] = largest / 127.0f;
-    squares += largest * largest;
-  }
-  const float limit =
-      target.low_limit * __builtin_sqrtf(squares / static_cast<float>(target.num_groups)) / 127.0f;
-  const int bit = token % target.block;
-  for (int group = 0; group < target.num_groups; ++group) {
-    const size_t at = target.group_at(token, group);
-    __m256 rest[4];
-    for (int i = 0; i < 4; ++i) rest[i] = _mm256_loadu_ps(x + group * kGroupSize + 8 * i);
-    const float scale = target.scales[at];
-    target.sums[at] = quantize_term(rest, scale, target.quants + at * kGroupSize);
-    target.scaled_sums[at] = scale * static_cast<float>(target.sums[at]);
-    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
-    if (bit == 0) low_tokens = 0;
-    if (!(scale > limit)) continue;
-    low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
-    const float low_scale = scale / kLowSteps;
-    target.low_scales[at] = low_scale;
-    target.low_sums[at] = quantize_term(rest, low_scale, target.low_quants + at * kGroupSize);
-    target.scaled_sums[at] += low_scale * static_cast<float>(target.low_sums[at]);
-  }
+  in_batches<4, 1>(num_rows, [&]<int num>(int row) {
+    half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
+                   accumulate);
+  });
 }
 
 void to_half(const float* x, int size, uint16_t* out) {
@@ -320,7 +241,7 @@ void to_half(const float* x, int size, uint16_t* out) {
 
 }  // namespace
 
-const Kernels kAvx2Kernels{"avx2",        matmul,        half_panel,        quantize,
+const Kernels kAvx2Kernels{"avx2",        matmul,        half_panel,        quantize<Vec>,
                            rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
                            scale<Vec>,    to_half};
 

@@ -37,6 +37,12 @@ struct Vec {
   }
   static float reduce_add(Type a) { return _mm512_reduce_add_ps(a); }
   static float reduce_max(Type a) { return _mm512_reduce_max_ps(a); }
+  static void store_bytes(int8_t* out, const Type (&rounded)[2]) {
+    for (int i = 0; i < 2; ++i) {
+      const __m128i bytes = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(rounded[i]));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out) + i, bytes);
+    }
+  }
 };
 
 inline __m512 load_halves(const void* data) {
@@ -182,47 +188,17 @@ inline void panel_of(const std::byte* panel, int cols, const Activations& input,
   }
 }
 
-template <TensorType type>
-void matmul_of(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
-               int out_stride, bool accumulate) {
-  for (int panel = begin; panel < end; ++panel) {
-    const std::byte* data = weights.panel(panel);
-    float* column = out + panel * kPanelRows;
-    int token = 0;
-    const auto run = [&]<int num>() {
-      for (; token + num <= input.num_tokens; token += num) {
-        panel_of<type, num>(data, weights.cols, input, token,
-                            column + static_cast<size_t>(token) * static_cast<size_t>(out_stride), out_stride,
-                            accumulate);
-      }
-    };
-    run.template operator()<16>();
-    run.template operator()<8>();
-    run.template operator()<4>();
-    run.template operator()<2>();
-    run.template operator()<1>();
-  }
-}
-
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
-  const auto run = [&]<TensorType type>() {
-    matmul_of<type>(weights, begin, end, input, out, out_stride, accumulate);
-  };
-  switch (weights.type) {
-    case TensorType::Q4_0:
-      return run.template operator()<TensorType::Q4_0>();
-    case TensorType::Q4_1:
-      return run.template operator()<TensorType::Q4_1>();
-    case TensorType::Q8_0:
-      return run.template operator()<TensorType::Q8_0>();
-    case TensorType::F32:
-      return run.template operator()<TensorType::F32>();
-    case TensorType::F16:
-      return run.template operator()<TensorType::F16>();
-    case TensorType::BF16:
-      return run.template operator()<TensorType::BF16>();
-  }
+  for_type(weights.type, [&]<TensorType type>() {
+    for (int panel = begin; panel < end; ++panel) {
+      in_batches<16, 8, 4, 2, 1>(input.num_tokens, [&]<int num>(int token) {
+        float* target =
+            out + panel * kPanelRows + static_cast<size_t>(token) * static_cast<size_t>(out_stride);
+        panel_of<type, num>(weights.panel(panel), weights.cols, input, token, target, out_stride, accumulate);
+      });
+    }
+  });
 }
 
 template <int num>
@@ -259,62 +235,10 @@ inline void half_rows(const uint16_t* w, int w_stride, int num_k, const float* a
 
 void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
                 float* out, int out_stride, bool accumulate) {
-  int row = 0;
-  const auto run = [&]<int num>() {
-    for (; row + num <= num_rows; row += num) {
-      half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
-                     accumulate);
-    }
-  };
-  run.template operator()<16>();
-  run.template operator()<4>();
-  run.template operator()<1>();
-}
-
-inline float largest_of(const float* x) {
-  const __m512 a = _mm512_abs_ps(_mm512_loadu_ps(x));
-  return _mm512_reduce_max_ps(_mm512_max_ps(a, _mm512_abs_ps(_mm512_loadu_ps(x + 16))));
-}
-
-// Quants of 32 values with one scale; returns their sum and leaves in `x` what they miss.
-inline int32_t quantize_term(__m512 (&x)[2], float scale, int8_t* quants) {
-  const __m512 inverse = _mm512_set1_ps(scale > 0.0f ? 1.0f / scale : 0.0f);
-  __m512i total = _mm512_setzero_si512();
-  for (int i = 0; i < 2; ++i) {
-    const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], inverse));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(quants) + i, _mm512_cvtsepi32_epi8(rounded));
-    x[i] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(rounded), _mm512_set1_ps(scale), x[i]);
-    total = _mm512_add_epi32(total, rounded);
-  }
-  return _mm512_reduce_add_epi32(total);
-}
-
-void quantize(const float* x, int token, const Activations& target) {
-  float squares = 0.0f;
-  for (int group = 0; group < target.num_groups; ++group) {
-    const size_t at = target.group_at(token, group);
-    const float largest = largest_of(x + group * kGroupSize);
-    target.scales[at] = largest / 127.0f;
-    squares += largest * largest;
-  }
-  const float limit =
-      target.low_limit * __builtin_sqrtf(squares / static_cast<float>(target.num_groups)) / 127.0f;
-  const int bit = token % target.block;
-  for (int group = 0; group < target.num_groups; ++group) {
-    const size_t at = target.group_at(token, group);
-    __m512 rest[2] = {_mm512_loadu_ps(x + group * kGroupSize), _mm512_loadu_ps(x + group * kGroupSize + 16)};
-    const float scale = target.scales[at];
-    target.sums[at] = quantize_term(rest, scale, target.quants + at * kGroupSize);
-    target.scaled_sums[at] = scale * static_cast<float>(target.sums[at]);
-    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
-    if (bit == 0) low_tokens = 0;
-    if (!(scale > limit)) continue;
-    low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
-    const float low_scale = scale / kLowSteps;
-    target.low_scales[at] = low_scale;
-    target.low_sums[at] = quantize_term(rest, low_scale, target.low_quants + at * kGroupSize);
-    target.scaled_sums[at] += low_scale * static_cast<float>(target.low_sums[at]);
-  }
+  in_batches<16, 4, 1>(num_rows, [&]<int num>(int row) {
+    half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
+                   accumulate);
+  });
 }
 
 void to_half(const float* x, int size, uint16_t* out) {
@@ -331,7 +255,7 @@ void to_half(const float* x, int size, uint16_t* out) {
 
 }  // namespace
 
-const Kernels kAvx512Kernels{"avx512",      matmul,        half_panel,        quantize,
+const Kernels kAvx512Kernels{"avx512",      matmul,        half_panel,        quantize<Vec>,
                              rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
                              scale<Vec>,    to_half};
 
