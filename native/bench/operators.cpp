@@ -77,8 +77,13 @@ struct Bench {
   const size_t footprint;
 };
 
-// Bytes that are small normal numbers in every type: no zeros to skip, no denormals to trip over.
-void fill(const Buffer& buffer) { std::memset(buffer.data(), 0x2a, buffer.size()); }
+// Bytes that are small normal numbers in every type (no zeros to skip, no denormals to trip over) and differ from
+// page to page, as a model's do.
+void fill(const Buffer& buffer) {
+  std::minstd_rand random(1);
+  auto* bytes = buffer.as<uint8_t>();
+  for (size_t i = 0; i < buffer.size(); ++i) bytes[i] = static_cast<uint8_t>(0x28 + (i % 64 == 0 ? random() % 4 : 2));
+}
 
 Activations filled_input(const Kernels& kernels, const InputBuffer& memory, int num_tokens, int cols) {
   const Activations input = memory.view(num_tokens, cols);
