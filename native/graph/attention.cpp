@@ -1,5 +1,6 @@
 #include "graph/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -26,90 +27,124 @@ void rotate(const AttentionJob& job, int token, float* head) {
   rope_rotate(job.config, job.scratch.cosines.row(token), job.scratch.sines.row(token), head);
 }
 
-// Softmax state of up to 16 queries.
-struct Running {
-  float maximum[kTokenBlock];
-  float sum[kTokenBlock];
+// Up to 16 queries that attend over the same keys: neighbouring tokens of one head, or heads that share keys.
+struct Queries {
+  const float* data;
+  int stride;
+  int num_rows;
+  // Row r sees the keys before `visible + r * visible_step`.
+  int visible;
+  int visible_step;
 };
 
-class HeadAttention {
+class RunningAttention {
  public:
-  HeadAttention(const AttentionJob& job, int head, int first_token, int num_rows, int thread)
+  RunningAttention(const AttentionJob& job, int kv_head, const Queries& queries,
+                   const AttentionScratch& scratch)
       : job_(job),
-        first_(first_token),
-        num_rows_(num_rows),
-        head_dim_(job.config.head_dim),
-        kv_head_(head / (job.config.num_heads / job.config.num_kv_heads)),
-        scores_(job.scratch.scores[static_cast<size_t>(thread)]),
-        weighted_(job.scratch.weighted[static_cast<size_t>(thread)]),
-        query_(job.scratch.query.row(first_token) + head * head_dim_),
-        out_(job.scratch.attention.row(first_token) + head * head_dim_) {
-    for (int row = 0; row < num_rows; ++row) {
-      running_.maximum[row] = -std::numeric_limits<float>::infinity();
-      running_.sum[row] = 0.0f;
-      for (int i = 0; i < weighted_.stride; ++i) weighted_.row(row)[i] = 0.0f;
+        kv_head_(kv_head),
+        queries_(queries),
+        scores_(scratch.scores),
+        weighted_(scratch.weighted) {
+    for (int row = 0; row < queries.num_rows; ++row) {
+      maximum_[row] = -std::numeric_limits<float>::infinity();
+      sum_[row] = 0.0f;
+      std::fill_n(weighted_.row(row), weighted_.stride, 0.0f);
     }
   }
 
-  void run() {
-    const int num_keys = job_.position + first_ + num_rows_;
-    for (int begin = 0; begin < num_keys; begin += Scratch::kKeyBlock) {
-      const int count = std::min(Scratch::kKeyBlock, num_keys - begin);
+  void run(int first_key, int end_key) {
+    for (int begin = first_key; begin < end_key; begin += Scratch::kKeyBlock) {
+      const int count = std::min(Scratch::kKeyBlock, end_key - begin);
       score(begin, count);
-      for (int row = 0; row < num_rows_; ++row) soften(row, begin, count);
+      for (int row = 0; row < queries_.num_rows; ++row) soften(row, begin, count, begin > first_key);
       weigh(begin, count);
     }
-    for (int row = 0; row < num_rows_; ++row) {
-      float* out = out_ + static_cast<size_t>(row) * static_cast<size_t>(job_.scratch.attention.stride);
-      const float inverse = 1.0f / running_.sum[row];
-      for (int i = 0; i < head_dim_; ++i) out[i] = weighted_.row(row)[i] * inverse;
-    }
   }
+
+  float maximum(int row) const { return maximum_[row]; }
+  float sum(int row) const { return sum_[row]; }
+  const float* weighted(int row) const { return weighted_.row(row); }
 
  private:
   void score(int begin, int count) {
     for (int key = 0; key < count; key += KvCache::kBlock) {
       job_.kernels.half_panel(job_.cache.key_block(job_.layer, kv_head_, begin + key), KvCache::kBlock,
-                              head_dim_, query_, job_.scratch.query.stride, num_rows_, scores_.row(0) + key,
-                              scores_.stride, false);
+                              job_.config.head_dim, queries_.data, queries_.stride, queries_.num_rows,
+                              scores_.row(0) + key, scores_.stride, false);
     }
   }
 
   // Scores to weights under the new maximum; what was summed before is brought to it.
-  void soften(int row, int begin, int count) {
+  void soften(int row, int begin, int count, bool has_earlier) {
     float* scores = scores_.row(row);
-    const int visible = std::min(count, job_.position + first_ + row + 1 - begin);
+    const int visible = std::min(count, queries_.visible + row * queries_.visible_step - begin);
     for (int i = std::max(visible, 0); i < count; ++i) scores[i] = 0.0f;
     if (visible <= 0) return;
-    const float before = running_.maximum[row];
+    const float before = maximum_[row];
     const float now = std::max(before, job_.kernels.maximum(scores, visible));
     const float sum = job_.kernels.exponentiate(scores, visible, now);
     const float factor = std::exp(before - now);
-    running_.maximum[row] = now;
-    running_.sum[row] = running_.sum[row] * factor + sum;
-    if (begin > 0) job_.kernels.scale(weighted_.row(row), weighted_.stride, factor);
+    maximum_[row] = now;
+    sum_[row] = sum_[row] * factor + sum;
+    if (has_earlier) job_.kernels.scale(weighted_.row(row), weighted_.stride, factor);
   }
 
   void weigh(int begin, int count) {
     const int stride = job_.cache.value_stride();
     const uint16_t* values = job_.cache.value_row(job_.layer, kv_head_, begin);
     for (int i = 0; i < stride; i += kPanelRows) {
-      job_.kernels.half_panel(values + i, stride, count, scores_.row(0), scores_.stride, num_rows_,
+      job_.kernels.half_panel(values + i, stride, count, scores_.row(0), scores_.stride, queries_.num_rows,
                               weighted_.row(0) + i, weighted_.stride, true);
     }
   }
 
   const AttentionJob& job_;
-  const int first_;
-  const int num_rows_;
-  const int head_dim_;
   const int kv_head_;
+  const Queries queries_;
   const Rows& scores_;
   const Rows& weighted_;
-  const float* query_;
-  float* out_;
-  Running running_;
+  float maximum_[kTokenBlock];
+  float sum_[kTokenBlock];
 };
+
+// One head, up to 16 tokens, all their keys.
+void attend_block(const AttentionJob& job, int head, int first, int thread) {
+  const int head_dim = job.config.head_dim;
+  const Rows& query = job.scratch.query;
+  const int num_rows = std::min(kTokenBlock, job.num_tokens - first);
+  const Queries queries{query.row(first) + head * head_dim, query.stride, num_rows, job.position + first + 1,
+                        1};
+  RunningAttention attention(job, head / job.group_size(), queries,
+                             job.scratch.threads[static_cast<size_t>(thread)]);
+  attention.run(0, job.position + first + num_rows);
+  for (int row = 0; row < num_rows; ++row) {
+    float* out = job.scratch.attention.row(first + row) + head * head_dim;
+    const float inverse = 1.0f / attention.sum(row);
+    for (int i = 0; i < head_dim; ++i) out[i] = attention.weighted(row)[i] * inverse;
+  }
+}
+
+// One token, all heads, this thread's share of the keys: every key and value is read by one core, once, for
+// all heads that share it.
+void attend_share(const AttentionJob& job, int thread, int num_threads) {
+  const int head_dim = job.config.head_dim;
+  const int num_keys = job.position + 1;
+  const Range keys = share_of(num_keys, thread, num_threads, KvCache::kBlock);
+  const AttentionScratch& scratch = job.scratch.threads[static_cast<size_t>(thread)];
+  for (int head = 0; head < job.config.num_heads;) {
+    const int kv_head = head / job.group_size();
+    const int num_rows = std::min(kTokenBlock, (kv_head + 1) * job.group_size() - head);
+    const Queries queries{job.scratch.query.row(0) + head * head_dim, head_dim, num_rows, num_keys, 0};
+    RunningAttention attention(job, kv_head, queries, scratch);
+    attention.run(keys.begin, keys.end);
+    for (int row = 0; row < num_rows; ++row, ++head) {
+      scratch.part_state.row(head)[0] = attention.maximum(row);
+      scratch.part_state.row(head)[1] = attention.sum(row);
+      std::copy_n(attention.weighted(row), head_dim, scratch.part_weighted.row(head));
+    }
+  }
+}
 
 }  // namespace
 
@@ -135,12 +170,31 @@ void rotate_and_store(const AttentionJob& job, int thread, int num_threads) {
 }
 
 void attend(const AttentionJob& job, int thread, int num_threads) {
+  if (job.num_tokens == 1) return attend_share(job, thread, num_threads);
   const int num_blocks = (job.num_tokens + kTokenBlock - 1) / kTokenBlock;
   // Later tokens have more keys: dealing the blocks out in turn gives every thread some of each.
   for (int unit = thread; unit < num_blocks * job.config.num_heads; unit += num_threads) {
-    const int first = unit / job.config.num_heads * kTokenBlock;
-    const int num_rows = std::min(kTokenBlock, job.num_tokens - first);
-    HeadAttention(job, unit % job.config.num_heads, first, num_rows, thread).run();
+    attend_block(job, unit % job.config.num_heads, unit / job.config.num_heads * kTokenBlock, thread);
+  }
+}
+
+void combine_shares(const AttentionJob& job, float* out) {
+  const int head_dim = job.config.head_dim;
+  for (int head = 0; head < job.config.num_heads; ++head, out += head_dim) {
+    float maximum = -std::numeric_limits<float>::infinity();
+    for (const AttentionScratch& part : job.scratch.threads) {
+      maximum = std::max(maximum, part.part_state.row(head)[0]);
+    }
+    float sum = 0.0f;
+    for (const AttentionScratch& part : job.scratch.threads) {
+      const float* state = part.part_state.row(head);
+      sum += state[1] * std::exp(state[0] - maximum);
+    }
+    std::fill_n(out, head_dim, 0.0f);
+    for (const AttentionScratch& part : job.scratch.threads) {
+      const float factor = std::exp(part.part_state.row(head)[0] - maximum) / sum;
+      for (int i = 0; i < head_dim; ++i) out[i] += factor * part.part_weighted.row(head)[i];
+    }
   }
 }
 

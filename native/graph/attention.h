@@ -15,12 +15,20 @@ struct AttentionJob {
   int layer;
   int position;    // of the chunk's first token
   int num_tokens;  // of the chunk
+
+  // Query heads that share keys and values.
+  int group_size() const { return config.num_heads / config.num_kv_heads; }
 };
 
 // Rotates this thread's share of the queries and keys and stores its share of keys and values in the cache.
 void rotate_and_store(const AttentionJob& job, int thread, int num_threads);
 
-// Attends with this thread's share of the (head, 16 tokens) units. All threads must have stored before.
+// This thread's part of the attention; all threads must have stored before. Of several tokens it is some
+// heads and tokens, and leaves them in the scratch memory's `attention`; of one token it is a share of the
+// keys, and leaves a part that `combine_shares` puts together once all threads are done.
 void attend(const AttentionJob& job, int thread, int num_threads);
+
+// The attention of one token, all heads, from the threads' shares.
+void combine_shares(const AttentionJob& job, float* out);
 
 }  // namespace phonelm

@@ -81,6 +81,19 @@ struct Rows {
   Buffer buffer;
 };
 
+// One thread's memory for attention.
+struct AttentionScratch {
+  AttentionScratch(const ModelConfig& config, int key_block)
+      : scores(kTokenBlock, key_block),
+        weighted(kTokenBlock, config.head_dim),
+        part_state(config.num_heads, 2),
+        part_weighted(config.num_heads, config.head_dim) {}
+
+  Rows scores, weighted;
+  // Of a share of one token's keys, a row a head: the maximum and sum of the softmax, the weighted values.
+  Rows part_state, part_weighted;
+};
+
 struct Scratch {
   // Tokens evaluated at once: enough to reuse weights from the first cache, few enough to stay in the second.
   static constexpr int kMaxChunk = 256;
@@ -101,8 +114,7 @@ struct Scratch {
         shared_input(chunk, widest(config)) {
     for (int thread = 0; thread < num_threads; ++thread) {
       own_input.emplace_back(1, widest(config));
-      scores.emplace_back(kTokenBlock, kKeyBlock);
-      weighted.emplace_back(kTokenBlock, config.head_dim);
+      threads.emplace_back(config, kKeyBlock);
     }
   }
 
@@ -115,7 +127,7 @@ struct Scratch {
   InputBuffer shared_input;
   // One a thread.
   std::vector<InputBuffer> own_input;
-  std::vector<Rows> scores, weighted;
+  std::vector<AttentionScratch> threads;
 };
 
 }  // namespace phonelm

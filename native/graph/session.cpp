@@ -1,5 +1,6 @@
 #include "graph/session.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -96,9 +97,8 @@ void Session::embed(std::span<const int32_t> tokens, int thread) {
   }
 }
 
-Activations Session::prepare(const Rows& rows, int first, int num_tokens, int cols, const float* norm,
-                             int thread) {
-  const Kernels& kernels = model_->kernels();
+template <typename Fill>
+Activations Session::prepare(int num_tokens, int cols, int thread, Fill fill) {
   // One token: every thread makes its own copy, which costs less than a barrier.
   const bool alone = num_tokens == 1;
   const InputBuffer& target = alone ? scratch_.own_input[static_cast<size_t>(thread)] : scratch_.shared_input;
@@ -106,16 +106,27 @@ Activations Session::prepare(const Rows& rows, int first, int num_tokens, int co
   const Range share =
       alone ? Range{0, 1} : share_of(num_tokens, thread, model_->threads().num_threads(), kTokenBlock);
   for (int token = share.begin; token < share.end; ++token) {
-    const float* source = rows.row(first + token);
-    if (norm) {
-      kernels.rms_norm(source, norm, cols, model_->config().norm_eps, target.values(token));
-    } else {
-      std::memcpy(target.values(token), source, static_cast<size_t>(cols) * sizeof(float));
-    }
-    kernels.quantize(target.values(token), token, input);
+    fill(token, target.values(token));
+    model_->kernels().quantize(target.values(token), token, input);
   }
   if (!alone) model_->threads().barrier();
   return input;
+}
+
+Activations Session::prepare_normed(int first, int num_tokens, const float* norm, int thread) {
+  const ModelConfig& config = model_->config();
+  return prepare(num_tokens, config.hidden_size, thread, [&](int token, float* out) {
+    const float* source = scratch_.residual.row(first + token);
+    model_->kernels().rms_norm(source, norm, config.hidden_size, config.norm_eps, out);
+  });
+}
+
+Activations Session::prepare_attended(const AttentionJob& job, int thread) {
+  const int width = job.config.num_heads * job.config.head_dim;
+  return prepare(job.num_tokens, width, thread, [&](int token, float* out) {
+    if (job.num_tokens == 1) return combine_shares(job, out);
+    std::copy_n(scratch_.attention.row(token), width, out);
+  });
 }
 
 Range Session::multiply(const PackedMatrix& weights, const Activations& input, float* out, int out_stride,
@@ -131,8 +142,7 @@ void Session::run_layer(int index, int num_tokens, int thread) {
   ThreadPool& threads = model_->threads();
   const Scratch& s = scratch_;
 
-  const Activations normed =
-      prepare(s.residual, 0, num_tokens, config.hidden_size, layer.attention_norm, thread);
+  const Activations normed = prepare_normed(0, num_tokens, layer.attention_norm, thread);
   multiply(layer.query, normed, s.query.row(0), s.query.stride, false, thread);
   multiply(layer.key, normed, s.key.row(0), s.key.stride, false, thread);
   multiply(layer.value, normed, s.value.row(0), s.value.stride, false, thread);
@@ -144,8 +154,7 @@ void Session::run_layer(int index, int num_tokens, int thread) {
   attend(job, thread, threads.num_threads());
   threads.barrier();
 
-  const int width = config.num_heads * config.head_dim;
-  const Activations attended = prepare(s.attention, 0, num_tokens, width, nullptr, thread);
+  const Activations attended = prepare_attended(job, thread);
   multiply(layer.output, attended, s.residual.row(0), s.residual.stride, true, thread);
   threads.barrier();
   run_ffn(layer, num_tokens, thread);
@@ -154,7 +163,7 @@ void Session::run_layer(int index, int num_tokens, int thread) {
 void Session::run_ffn(const Layer& layer, int num_tokens, int thread) {
   const ModelConfig& config = model_->config();
   const Scratch& s = scratch_;
-  const Activations normed = prepare(s.residual, 0, num_tokens, config.hidden_size, layer.ffn_norm, thread);
+  const Activations normed = prepare_normed(0, num_tokens, layer.ffn_norm, thread);
   const Range share = multiply(layer.up, normed, s.up.row(0), s.up.stride, false, thread);
   if (config.gated) multiply(layer.gate, normed, s.gate.row(0), s.gate.stride, false, thread);
   const Rows& live = config.gated ? s.gate : s.up;
@@ -166,20 +175,19 @@ void Session::run_ffn(const Layer& layer, int num_tokens, int thread) {
     model_->kernels().activate(config.activation, live.row(token) + begin, up, size);
   }
   model_->threads().barrier();
-  const Activations activated = prepare(live, 0, num_tokens, config.intermediate_size, nullptr, thread);
+  const int width = config.intermediate_size;
+  const Activations activated = prepare(
+      num_tokens, width, thread, [&](int token, float* out) { std::copy_n(live.row(token), width, out); });
   multiply(layer.down, activated, s.residual.row(0), s.residual.stride, true, thread);
   model_->threads().barrier();
 }
 
 void Session::run_head(int num_tokens, float* all_logits, int thread) {
-  const int hidden = model_->config().hidden_size;
   if (all_logits) {
-    const Activations input =
-        prepare(scratch_.residual, 0, num_tokens, hidden, model_->output_norm(), thread);
+    const Activations input = prepare_normed(0, num_tokens, model_->output_norm(), thread);
     multiply(model_->head(), input, all_logits, logits_stride(), false, thread);
   } else {
-    const Activations input =
-        prepare(scratch_.residual, num_tokens - 1, 1, hidden, model_->output_norm(), thread);
+    const Activations input = prepare_normed(num_tokens - 1, 1, model_->output_norm(), thread);
     multiply(model_->head(), input, logits_.row(0), logits_stride(), false, thread);
   }
 }

@@ -37,8 +37,12 @@ class Session {
   void run_layer(int layer, int num_tokens, int thread);
   void run_ffn(const Layer& layer, int num_tokens, int thread);
   void run_head(int num_tokens, float* all_logits, int thread);
-  // Normalizes (where there is a norm) and quantizes the rows as input of `weights`.
-  Activations prepare(const Rows& rows, int first, int num_tokens, int cols, const float* norm, int thread);
+  // The input of a matrix product: `fill(token, out)` makes its rows, which are then quantized.
+  template <typename Fill>
+  Activations prepare(int num_tokens, int cols, int thread, Fill fill);
+  // The residual from row `first` on, normalized.
+  Activations prepare_normed(int first, int num_tokens, const float* norm, int thread);
+  Activations prepare_attended(const AttentionJob& job, int thread);
   // This thread's rows of the product.
   Range multiply(const PackedMatrix& weights, const Activations& input, float* out, int out_stride,
                  bool accumulate, int thread);

@@ -204,7 +204,8 @@ void matmul(const PackedMatrix& weights, int begin, int end, const Activations& 
 template <int num>
 inline void half_rows(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, float* out,
                       int out_stride, bool accumulate) {
-  constexpr int chains = num == 1 ? 4 : 1;
+  // Few rows have few chains of additions; more of them hide the latency.
+  constexpr int chains = num == 1 ? 4 : (num < 4 ? 2 : 1);
   __m512 sums[num][chains];
   for (auto& row : sums) {
     for (auto& sum : row) sum = _mm512_setzero_ps();
@@ -235,7 +236,7 @@ inline void half_rows(const uint16_t* w, int w_stride, int num_k, const float* a
 
 void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
                 float* out, int out_stride, bool accumulate) {
-  in_batches<16, 4, 1>(num_rows, [&]<int num>(int row) {
+  in_batches<16, 8, 4, 3, 2, 1>(num_rows, [&]<int num>(int row) {
     half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
                    accumulate);
   });
