@@ -240,7 +240,8 @@ def document(rows: list[dict[str, Any]], args: argparse.Namespace) -> dict[str, 
     from phonelm.files import provenance
 
     settings = {"prompt": args.prompt, "generate": args.generate, "rounds": args.rounds}
-    return {"made": provenance(config=settings), "machine": _native.cpu_info(), "rows": rows}
+    machine = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    return {"made": provenance(config=settings), "machine": machine, "rows": rows}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 
+#include "core/buffer.h"
 #include "gguf/cursor.h"
 #include "gguf/metadata.h"
 #include "gguf/tensors.h"
@@ -169,12 +170,10 @@ const TensorInfo* GgufFile::find_tensor(std::string_view name) const {
   return place == tensor_index_.end() ? nullptr : &tensors_[place->second];
 }
 
-void GgufFile::release_pages(const TensorInfo& tensor) const {
+void GgufFile::release_pages_up_to(const TensorInfo& tensor) const {
   const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  // Whole pages only: a neighbour may still be read from those at the borders.
-  const size_t begin = (tensor.offset + page - 1) / page * page;
-  const size_t end = (tensor.offset + tensor.num_bytes) / page * page;
-  if (end > begin) ::madvise(const_cast<std::byte*>(map_) + begin, end - begin, MADV_DONTNEED);
+  const size_t end = round_up(tensor.offset + tensor.num_bytes, page);
+  ::madvise(const_cast<std::byte*>(map_), end, MADV_DONTNEED);
 }
 
 }  // namespace phonelm

@@ -77,9 +77,9 @@ class GgufFile {
   // nullptr when absent.
   const TensorInfo* find_tensor(std::string_view name) const;
 
-  // Tells the system that a tensor's pages are not needed any more (they were repacked). They can still be
-  // read.
-  void release_pages(const TensorInfo& tensor) const;
+  // Tells the system that nothing before the end of this tensor is needed for now; what is read again all the
+  // same comes from the file again.
+  void release_pages_up_to(const TensorInfo& tensor) const;
 
  private:
   explicit GgufFile(const std::string& path) : path_(path) {}

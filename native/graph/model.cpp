@@ -48,9 +48,15 @@ class Loader {
 
   std::shared_ptr<Model> run() {
     plan();
+    // Side by side: among the matrices, each would make a huge page resident before its time.
+    for (auto& job : vectors_) job.offset = reserve(job.tensor->num_bytes);
     model_->weights_ = Buffer(total_bytes_ + kTailBytes, Pages::Huge);
-    for (const auto& job : matrices_) pack(job);
     for (const auto& job : vectors_) copy(job);
+    // In the file's order, so that what was read can be given back behind the reader: memory never holds the
+    // weights twice.
+    std::sort(matrices_.begin(), matrices_.end(),
+              [](const MatrixJob& a, const MatrixJob& b) { return a.tensor->offset < b.tensor->offset; });
+    for (const auto& job : matrices_) pack(job);
     if (tied_) model_->head_ = model_->embedding_;
     const int num_threads = model_->threads_->num_threads();
     model_->scratch_ =
@@ -120,7 +126,7 @@ class Loader {
   void vector(const std::string& name, int size, const float** target) {
     const TensorInfo& tensor = find(name, static_cast<uint64_t>(size), 1);
     if (tensor.type != TensorType::F32) refuse(name, "is not F32");
-    vectors_.push_back({&tensor, target, reserve(tensor.num_bytes)});
+    vectors_.push_back({&tensor, target, 0});
   }
 
   size_t reserve(size_t num_bytes) {
@@ -137,7 +143,7 @@ class Loader {
       const Range share = share_of(job.matrix->num_panels, thread, threads.num_threads());
       pack_panels(*job.matrix, job.tensor->data, share.begin, share.end, target);
     });
-    model_->file_->release_pages(*job.tensor);
+    model_->file_->release_pages_up_to(*job.tensor);
   }
 
   void copy(const VectorJob& job) {
