@@ -126,7 +126,8 @@ inline int32_t quantize_term(typename V::Type (&x)[kGroupVectors<V>], float scal
   auto total = V::set(0.0f);
   typename V::Type rounded[kGroupVectors<V>];
   for (int i = 0; i < kGroupVectors<V>; ++i) {
-    rounded[i] = V::round(V::mul(x[i], inverse));
+    // The bounds also turn NaN, which a broken file can bring, into a number.
+    rounded[i] = V::min(V::max(V::round(V::mul(x[i], inverse)), V::set(-127.0f)), V::set(127.0f));
     x[i] = V::fma(rounded[i], V::set(-scale), x[i]);
     total = V::add(total, rounded[i]);
   }

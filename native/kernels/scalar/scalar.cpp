@@ -102,7 +102,9 @@ float largest_of(const float* x) {
 int32_t quantize_term(float* x, float scale, int8_t* quants) {
   int32_t sum = 0;
   for (int i = 0; i < kGroupSize; ++i) {
-    const float quant = scale > 0.0f ? std::nearbyint(x[i] / scale) : 0.0f;
+    // The bounds also turn NaN, which a broken file can bring, into a number.
+    const float quant =
+        scale > 0.0f ? std::fmin(std::fmax(std::nearbyint(x[i] / scale), -127.0f), 127.0f) : 0.0f;
     quants[i] = static_cast<int8_t>(quant);
     x[i] -= scale * quant;
     sum += quants[i];
