@@ -50,6 +50,9 @@ class RunSection(_Section):
     max_tokens: int = Field(default=64, gt=0)
     temperature: float = Field(default=0.7, ge=0)
     top_p: float = Field(default=0.95, gt=0, le=1)
+    rounds: int = Field(default=3, gt=0)
+    """Processes that time the model one after the other; the fastest counts, as with the profile's repeats:
+    what else runs on a machine, or beside it on the same host, only ever adds time."""
     repeats: int = Field(default=25, gt=0)
     """Timed runs, of which the median counts."""
 
