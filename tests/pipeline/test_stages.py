@@ -41,7 +41,7 @@ RECIPE = {
         "decay": {"steps": 2},
     },
     "quantize": {"kl_tokens": 128},
-    "run": {"prompts": ["def "], "max_tokens": 8, "repeats": 2},
+    "run": {"prompts": ["def "], "max_tokens": 8, "rounds": 1, "repeats": 2},
 }
 
 

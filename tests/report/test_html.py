@@ -55,7 +55,7 @@ def run_folder(tmp_path: Path) -> Path:
             "seed": 1,
             "search": {"prompt_tokens": 128, "output_tokens": 64},
             "train": dict.fromkeys(TRAINING, TRAIN),
-            "run": {"repeats": 3, "temperature": 0.7, "top_p": 0.9},
+            "run": {"rounds": 2, "repeats": 3, "temperature": 0.7, "top_p": 0.9},
         },
     )
     write_json(tmp_path / "data" / "data.json", {})
