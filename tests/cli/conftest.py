@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from phonelm.arch import DecoderConfig
-from phonelm.formats import write_random_gguf
-
 
 @pytest.fixture(scope="session")
 def command() -> list[str]:
@@ -46,21 +43,3 @@ def phonelm(
         )
 
     return run
-
-
-@pytest.fixture(scope="session")
-def byte_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model of random weights."""
-    config = DecoderConfig(
-        vocab_size=288,
-        hidden_size=64,
-        num_layers=2,
-        num_heads=4,
-        num_kv_heads=2,
-        head_dim=16,
-        intermediate_size=128,
-        context_length=96,
-    )
-    path = tmp_path_factory.mktemp("cli") / "model.gguf"
-    write_random_gguf(path, config, block_type="q8_0", seed=1)
-    return path

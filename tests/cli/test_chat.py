@@ -18,9 +18,9 @@ Phonelm = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_a_model_without_template_is_refused_before_the_first_question(
-    phonelm: Phonelm, byte_model: Path
+    phonelm: Phonelm, tiny_gguf: Path
 ) -> None:
-    done = phonelm("chat", byte_model, text="hi\n")
+    done = phonelm("chat", tiny_gguf, text="hi\n")
     assert done.returncode == 1
     assert "no chat template" in done.stderr
 

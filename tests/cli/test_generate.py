@@ -10,8 +10,8 @@ import pytest
 Phonelm = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_json_is_one_document_that_tells_all(phonelm: Phonelm, byte_model: Path) -> None:
-    arguments = ["generate", byte_model, "-p", "hello", "-n", 8, "--temperature", 1, "--seed", 5, "--json"]
+def test_json_is_one_document_that_tells_all(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    arguments = ["generate", tiny_gguf, "-p", "hello", "-n", 8, "--temperature", 1, "--seed", 5, "--json"]
     first, again = phonelm(*arguments), phonelm(*arguments)
     assert first.returncode == 0, first.stderr
     document = json.loads(first.stdout)
@@ -23,15 +23,15 @@ def test_json_is_one_document_that_tells_all(phonelm: Phonelm, byte_model: Path)
     assert document["prefill_tok_s"] > 0
 
 
-def test_streamed_text_equals_the_documents(phonelm: Phonelm, byte_model: Path) -> None:
-    arguments = ["generate", byte_model, "-n", 16, "--temperature", 0]
+def test_streamed_text_equals_the_documents(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    arguments = ["generate", tiny_gguf, "-n", 16, "--temperature", 0]
     streamed = phonelm(*arguments, "-p", "-", text="hello")
     document = json.loads(phonelm(*arguments, "-p", "hello", "--json").stdout)
     assert streamed.stdout == document["text"] + "\n"
 
 
-def test_a_full_context_is_said(phonelm: Phonelm, byte_model: Path) -> None:
-    done = phonelm("generate", byte_model, "-p", "x" * 90, "-n", 50, "--temperature", 0)
+def test_a_full_context_is_said(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    done = phonelm("generate", tiny_gguf, "-p", "x" * 90, "-n", 50, "--temperature", 0)
     assert done.returncode == 0
     assert "the context of 96 tokens is full" in done.stderr
 
@@ -47,9 +47,9 @@ def test_a_full_context_is_said(phonelm: Phonelm, byte_model: Path) -> None:
     ],
 )
 def test_what_cannot_run_is_refused(
-    phonelm: Phonelm, byte_model: Path, extra: list[str], message: str
+    phonelm: Phonelm, tiny_gguf: Path, extra: list[str], message: str
 ) -> None:
-    done = phonelm("generate", byte_model, *extra)
+    done = phonelm("generate", tiny_gguf, *extra)
     assert done.returncode == 1
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -72,9 +72,9 @@ def test_failure_is_one_line_and_code_1(phonelm: Phonelm, arguments: list[str], 
 
 
 def test_a_reader_that_leaves_is_no_error(
-    command: list[str], environment: dict[str, str], byte_model: Path
+    command: list[str], environment: dict[str, str], tiny_gguf: Path
 ) -> None:
-    arguments = ["generate", str(byte_model), "-p", "hi", "-n", "60", "--temperature", "0"]
+    arguments = ["generate", str(tiny_gguf), "-p", "hi", "-n", "60", "--temperature", "0"]
     with subprocess.Popen(
         [*command, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
