@@ -1,7 +1,5 @@
 #include "graph/model.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cstring>
 #include <set>
@@ -16,13 +14,6 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kTailBytes = 4096;
 constexpr int kMaxThreads = 256;
 }  // namespace
-
-int num_usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 int resolve_num_threads(int num_threads) {
   if (num_threads == 0) return std::min(num_usable_cores(), kMaxThreads);

@@ -65,8 +65,6 @@ class Model {
   std::vector<Layer> layers_;
 };
 
-// Number of threads that may run at once: the cores this process is allowed to use.
-int num_usable_cores();
 // Validates a user's choice (0 = all cores). Throws Error for less than 0 or more than 256.
 int resolve_num_threads(int num_threads);
 

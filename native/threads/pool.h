@@ -12,16 +12,24 @@
 
 namespace phonelm {
 
+// Cores this process may run on.
+int num_usable_cores();
+
+// What a thread does before it sleeps: spin where every thread has a core, else offer its core to the others.
+enum class Waiting { Spin, Yield };
+
 // Waits until `word` differs from `old`.
-void wait_while_equal(const std::atomic<uint32_t>& word, uint32_t old);
+void wait_while_equal(const std::atomic<uint32_t>& word, uint32_t old, Waiting waiting);
 
 class Barrier {
  public:
-  explicit Barrier(int num_threads) : num_threads_(static_cast<uint32_t>(num_threads)) {}
+  Barrier(int num_threads, Waiting waiting)
+      : num_threads_(static_cast<uint32_t>(num_threads)), waiting_(waiting) {}
   void wait();
 
  private:
   const uint32_t num_threads_;
+  const Waiting waiting_;
   alignas(64) std::atomic<uint32_t> arrived_{0};
   alignas(64) std::atomic<uint32_t> phase_{0};
 };
@@ -55,6 +63,7 @@ class ThreadPool {
   void worker(int thread);
 
   const int num_threads_;
+  const Waiting waiting_;
   std::mutex run_mutex_;
   void (*call_)(void*, int) = nullptr;
   void* context_ = nullptr;
