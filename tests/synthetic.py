@@ -36,6 +36,7 @@ def phase(num_tokens: int) -> PhaseCosts:
         ),
         norm=grid(lambda hidden: num_tokens * 1e-10 * hidden, hidden=[64, 4096]),
         activation=grid(lambda size: num_tokens * 1e-10 * size, intermediate=[64, 8192]),
+        overhead=grid(lambda v, h: 1e-6 + 1e-10 * v, vocab=[1024, 65536], hidden=[64, 1024]),
     )
 
 
@@ -55,7 +56,6 @@ def synthetic_profile() -> DeviceProfile:
         decode=phase(1),
         prefill=phase(128),
         head=grid(lambda r, c: 2 * matmul_seconds(r, c), rows=[1024, 65536], cols=[64, 2048]),
-        token_overhead=grid(lambda v, h: 1e-6 + 1e-10 * v, vocab=[1024, 65536], hidden=[64, 1024]),
         spread=0.01,
         made={},
     )

@@ -236,27 +236,34 @@ double bench_activation(int intermediate_size, int num_tokens, const BenchOption
   });
 }
 
-double bench_token_overhead(int vocab_size, int hidden_size, const BenchOptions& options) {
-  require_sizes({vocab_size, hidden_size});
+double bench_token_overhead(int vocab_size, int hidden_size, int num_tokens, const BenchOptions& options) {
+  require_sizes({vocab_size, hidden_size, num_tokens});
   require(hidden_size % kGroupSize == 0, std::to_string(hidden_size) + " columns are not whole blocks");
   const Bench bench(options);
   PackedMatrix embedding = packed_layout(TensorType::Q8_0, vocab_size, hidden_size);
   const Buffer weights(embedding.num_bytes(), Pages::Huge);
   fill(weights);
   embedding.data = weights.data();
-  const ModelConfig config = attention_config(1, 1, 64, 1);
-  const Rows rows(1, std::max({hidden_size, vocab_size, 64}));
-  const Rows angles(2, 64);
+  constexpr int kHeadDim = 64;
+  const ModelConfig config = attention_config(1, 1, kHeadDim, 1);
+  const Rows rows(num_tokens, hidden_size);
+  const Rows cosines(num_tokens, kHeadDim / 2);
+  const Rows sines(num_tokens, kHeadDim / 2);
+  const Rows logits(1, vocab_size);
   Sampler sampler({});
+  // The calls are timed on a team of one, so that each wakes the measured team anew.
   ThreadPool single(1);
   return median_call(single, bench.min_time_ms, [&](int, int call) {
     bench.pool.run([&](int thread) {
-      if (thread == 0)
-        unpack_row(embedding, static_cast<int>(size_t(call) * 7919 % size_t(vocab_size)), rows.row(0));
-      if (thread == 0) rope_angles(config, call % 1024, angles.row(0), angles.row(1));
+      const Range share = bench.share(num_tokens, thread);
+      for (int token = share.begin; token < share.end; ++token) {
+        const auto row = (static_cast<size_t>(call) + static_cast<size_t>(token)) * 7919;
+        unpack_row(embedding, static_cast<int>(row % static_cast<size_t>(vocab_size)), rows.row(token));
+        rope_angles(config, token, cosines.row(token), sines.row(token));
+      }
       bench.pool.barrier();
     });
-    sampler.sample({rows.row(0), static_cast<size_t>(vocab_size)});
+    sampler.sample({logits.row(0), static_cast<size_t>(vocab_size)});
   });
 }
 

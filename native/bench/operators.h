@@ -25,9 +25,9 @@ double bench_attention(int num_heads, int num_kv_heads, int head_dim, int contex
 double bench_norm(int hidden_size, int num_tokens, const BenchOptions& options);
 // act(gate) * up, and quantization.
 double bench_activation(int intermediate_size, int num_tokens, const BenchOptions& options);
-// What a token costs besides its layers and head: waking the team, the embedding, the rotary angles, greedy
-// choice.
-double bench_token_overhead(int vocab_size, int hidden_size, const BenchOptions& options);
+// What a pass over `num_tokens` costs besides its layers and head: waking the team, the embedding, the rotary
+// angles, greedy choice.
+double bench_token_overhead(int vocab_size, int hidden_size, int num_tokens, const BenchOptions& options);
 // Bytes a second that the threads read together from `num_bytes` of memory, each its own part.
 double read_bandwidth(size_t num_bytes, int num_threads, double min_time_ms);
 // Operations (two for a multiply-add) a second of the int8 kernel on data in the first caches.

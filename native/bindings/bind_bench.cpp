@@ -116,10 +116,11 @@ void bind_bench(nb::module_& m) {
   bind_sized("bench_activation", &bench_activation, "intermediate");
   m.def(
       "bench_token_overhead",
-      [](int vocab, int hidden, size_t footprint, double ms, const std::string& isa, int threads) {
-        return bench_token_overhead(vocab, hidden, options_of(footprint, ms, isa, threads));
+      [](int vocab, int hidden, int num_tokens, size_t footprint, double ms, const std::string& isa,
+         int threads) {
+        return bench_token_overhead(vocab, hidden, num_tokens, options_of(footprint, ms, isa, threads));
       },
-      "vocab"_a, "hidden"_a, "footprint_bytes"_a = 0, "min_time_ms"_a = 5.0, "isa"_a = "",
+      "vocab"_a, "hidden"_a, "num_tokens"_a = 1, "footprint_bytes"_a = 0, "min_time_ms"_a = 5.0, "isa"_a = "",
       "num_threads"_a = 0, release);
   m.def("read_bandwidth", &read_bandwidth, "num_bytes"_a, "num_threads"_a, "min_time_ms"_a = 20.0, release);
   m.def("peak_int8_ops", &peak_int8_ops, "num_threads"_a, "isa"_a = "", release);

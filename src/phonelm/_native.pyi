@@ -97,6 +97,7 @@ def bench_activation(
 def bench_token_overhead(
     vocab: int,
     hidden: int,
+    num_tokens: int = 1,
     footprint_bytes: int = 0,
     min_time_ms: float = 5.0,
     isa: str = "",

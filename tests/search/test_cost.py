@@ -47,7 +47,7 @@ def test_prefill_is_two_chunks_and_one_head() -> None:
     )
     attention = 128 * (attention_seconds(32, 4, 2, 128) + attention_seconds(32, 4, 2, 256))
     layer = 2 * matmuls + attention + 2 * 128 * 1e-10 * (768 + 3 * 256)
-    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 1e-6 + 1e-10 * 4096
+    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 2 * (1e-6 + 1e-10 * 4096)
     predicted = predict(CONFIG, synthetic_profile(), REQUEST)
     assert predicted.prefill_ms == pytest.approx(1e3 * (6 * layer + ending), rel=1e-9)
 

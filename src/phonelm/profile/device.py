@@ -54,6 +54,8 @@ class PhaseCosts(_Record):
     """Axis hidden: norm and quantization of the activations."""
     activation: CostGrid
     """Axis intermediate: activation, product and quantization."""
+    overhead: CostGrid
+    """Axes vocab, hidden: waking the threads, the embedding, the rotary angles, the choice of a token."""
 
 
 class DeviceProfile(_Record):
@@ -77,8 +79,6 @@ class DeviceProfile(_Record):
     prefill: PhaseCosts
     head: CostGrid
     """Axes rows (vocabulary), cols: the output head for one token, in decode and at the end of a prompt."""
-    token_overhead: CostGrid
-    """Axes vocab, hidden: what a token costs besides its operators (wake-up, embedding row, sampling)."""
     spread: float
     """Median over the cells of (largest - smallest) / median of the repeats."""
     made: dict[str, Any]

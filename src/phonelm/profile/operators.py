@@ -136,13 +136,14 @@ def _tables(
         calls[f"{phase}.activation"] = lambda size, t=tokens, **tail: _native.bench_activation(
             size, t, **tail
         )
+        calls[f"{phase}.overhead"] = lambda vocab, hidden, t=tokens, **tail: _native.bench_token_overhead(
+            vocab, hidden, t, **tail
+        )
     axes["head"] = {
         "rows": [1024, 4096, 16384, 49152],
         "cols": [64, 256, 1024] if quick else [64, 128, 256, 512, 1024, 2048],
     }
     calls["head"] = matmul(head_type, 1)
-    axes["token_overhead"] = {"vocab": [1024, 8192, 49152], "hidden": [64, 1024]}
-    calls["token_overhead"] = _native.bench_token_overhead
     return axes, calls
 
 
@@ -164,4 +165,5 @@ def _phase_axes(quick: bool, num_threads: int, num_tokens: int) -> Axes:
         },
         "norm": {"hidden": [64, 256, 1024, 4096]},
         "activation": {"intermediate": [64, 512, 2048, 8192]},
+        "overhead": {"vocab": [1024, 8192, 49152], "hidden": [64, 1024]},
     }

@@ -131,13 +131,12 @@ def _measure(
         decode=_phase(measured, "decode", DECODE_TOKENS),
         prefill=_phase(measured, "prefill", PREFILL_TOKENS),
         head=measured.grids["head"],
-        token_overhead=measured.grids["token_overhead"],
         spread=measured.spread,
         made={},
     )
 
 
 def _phase(measured: Measured, phase: str, num_tokens: int) -> PhaseCosts:
-    names = ("matmul_block", "attention", "norm", "activation")
+    names = ("matmul_block", "attention", "norm", "activation", "overhead")
     grids: dict[str, Any] = {name: measured.grids[f"{phase}.{name}"] for name in names}
     return PhaseCosts(num_tokens=num_tokens, **grids)

@@ -67,7 +67,7 @@ def price(shapes: Shapes, profile: DeviceProfile, request: Request) -> Costs:
 def decode_parts(shapes: Shapes, profile: DeviceProfile, request: Request) -> dict[str, Array]:
     """Seconds of one token of the answer by part of the model."""
     parts = _layers(shapes, profile.decode, profile.num_threads, [request.decode_context])
-    return parts | _ending(shapes, profile)
+    return parts | _ending(shapes, profile, profile.decode, 1)
 
 
 def prefill_parts(shapes: Shapes, profile: DeviceProfile, request: Request) -> dict[str, Array]:
@@ -77,7 +77,7 @@ def prefill_parts(shapes: Shapes, profile: DeviceProfile, request: Request) -> d
     ends = np.minimum(np.arange(1, int(np.ceil(chunks)) + 1) * chunk, max(request.prompt_tokens, chunk))
     layers = _layers(shapes, profile.prefill, profile.num_threads, ends.tolist())
     parts = {name: seconds * chunks for name, seconds in layers.items()}
-    return parts | _ending(shapes, profile)
+    return parts | _ending(shapes, profile, profile.prefill, chunks)
 
 
 def _layers(shapes: Shapes, costs: PhaseCosts, num_threads: int, contexts: list[int]) -> dict[str, Array]:
@@ -126,13 +126,13 @@ def _attention(shapes: Shapes, costs: PhaseCosts, num_threads: int, contexts: li
     return np.asarray(np.mean(seconds, axis=0)[inverse])
 
 
-def _ending(shapes: Shapes, profile: DeviceProfile) -> dict[str, Array]:
-    """Seconds once an evaluation: final norm and head, and what a token costs besides."""
+def _ending(shapes: Shapes, profile: DeviceProfile, costs: PhaseCosts, chunks: float) -> dict[str, Array]:
+    """Seconds outside the layers: norm and head of the last token, and what each chunk costs besides."""
     rows = shared_evenly(shapes.vocab_size, PANEL_ROWS, profile.num_threads)
     head = profile.head.at(rows=rows, cols=shapes.hidden)
     return {
         "head": head + profile.decode.norm.at(hidden=shapes.hidden),
-        "overhead": profile.token_overhead.at(vocab=np.int64(shapes.vocab_size), hidden=shapes.hidden),
+        "overhead": chunks * costs.overhead.at(vocab=np.int64(shapes.vocab_size), hidden=shapes.hidden),
     }
 
 
