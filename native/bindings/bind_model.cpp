@@ -39,7 +39,7 @@ std::map<std::string, std::vector<uint64_t>> tensor_shapes(const Model& model) {
 // Two threads of Python may use one session by mistake: its calls are run one after the other.
 struct GuardedSession {
   GuardedSession(std::shared_ptr<Model> model, int context_length)
-      : keep_alive(model), session(std::move(model), context_length) {}
+      : session(std::move(model), context_length) {}
 
   template <typename Call>
   auto locked(Call&& call) {
@@ -47,7 +47,6 @@ struct GuardedSession {
     return call(session);
   }
 
-  std::shared_ptr<Model> keep_alive;
   Session session;
   std::mutex mutex;
 };
