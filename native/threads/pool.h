@@ -1,6 +1,7 @@
-// A fixed team of threads for one model. One `run` is one parallel region (a whole forward pass); inside it
-// the threads meet at barriers. Waiting spins for some microseconds, because the next token comes at once,
-// and then sleeps in the kernel, so that an idle model costs nothing and more threads than cores do not
+// A fixed team of threads for one model. One `run` is one parallel region (a whole forward pass) of all or
+// some of the team; inside it the threads that take part meet at barriers. Waiting spins for some
+// microseconds, then offers the core to others for a while, because the next token comes at once, and then
+// sleeps in the kernel, so that an idle model costs nothing and threads without a core of their own do not
 // starve each other.
 #pragma once
 
@@ -8,34 +9,44 @@
 #include <cstdint>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
+
+#include "threads/cores.h"
 
 namespace phonelm {
 
-// Cores this process may run on.
-int num_usable_cores();
-
-// What a thread does before it sleeps: spin where every thread has a core, else offer its core to the others.
+// What a thread does first: spin where every thread can have a core, else offer its core to the others at
+// once.
 enum class Waiting { Spin, Yield };
 
-// Waits until `word` differs from `old`.
-void wait_while_equal(const std::atomic<uint32_t>& word, uint32_t old, Waiting waiting);
+// A counter that threads wait for. It keeps count of its own sleepers: the standard library's count is shared
+// by all words of a process, so that one sleeper anywhere would make every `advance` a system call.
+class alignas(64) Signal {
+ public:
+  uint32_t value() const { return value_.load(std::memory_order_acquire); }
+  void advance();
+  // Returns once the counter differs from `old`.
+  void wait_while_equal(uint32_t old, Waiting waiting);
+
+ private:
+  std::atomic<uint32_t> value_{0};
+  std::atomic<uint32_t> num_sleepers_{0};
+};
 
 class Barrier {
  public:
-  Barrier(int num_threads, Waiting waiting)
-      : num_threads_(static_cast<uint32_t>(num_threads)), waiting_(waiting) {}
-  void wait();
+  // Returns once `num_threads` threads, each giving the same number, have called it.
+  void wait(int num_threads, Waiting waiting);
 
  private:
-  const uint32_t num_threads_;
-  const Waiting waiting_;
-  alignas(64) std::atomic<uint32_t> arrived_{0};
-  alignas(64) std::atomic<uint32_t> phase_{0};
+  alignas(64) std::atomic<int> num_arrived_{0};
+  Signal phase_;
 };
 
 class ThreadPool {
  public:
+  // Throws Error when the system does not give so many threads.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -43,33 +54,46 @@ class ThreadPool {
 
   int num_threads() const { return num_threads_; }
 
-  // Calls `work(thread)` once on every thread, the caller being thread 0, and returns when all are done. Work
-  // must not throw. Calls from several threads are run one after the other.
+  // Calls `work(thread)` once on each of the threads 0 to num_active - 1, the caller being thread 0, and
+  // returns when all are done; the rest of the team sleeps on. Work must not throw. Calls from several
+  // threads are run one after the other.
   template <typename Work>
-  void run(Work&& work) {
+  void run(int num_active, Work&& work) {
     const std::lock_guard<std::mutex> lock(run_mutex_);
     call_ = [](void* context, int thread) {
       (*static_cast<std::remove_reference_t<Work>*>(context))(thread);
     };
     context_ = &work;
-    dispatch();
+    dispatch(num_active);
   }
+  // On the whole team.
+  template <typename Work>
+  void run(Work&& work) {
+    run(num_threads_, work);
+  }
+  // Only inside a run: returns once all its threads are here.
   void barrier() {
-    if (num_threads_ > 1) barrier_.wait();
+    if (num_active_ > 1) barrier_.wait(num_active_, waiting_);
   }
 
  private:
-  void dispatch();
+  void dispatch(int num_active);
   void worker(int thread);
+  void start();
+  void stop();
 
   const int num_threads_;
-  const Waiting waiting_;
+  const int num_cores_ = num_usable_cores();
   std::mutex run_mutex_;
+  // Of the run at hand. Written by the caller before it calls the threads, read by those it calls alone.
   void (*call_)(void*, int) = nullptr;
   void* context_ = nullptr;
+  int num_active_ = 0;
+  Waiting waiting_ = Waiting::Spin;
   Barrier barrier_;
-  alignas(64) std::atomic<uint32_t> generation_{0};
   std::atomic<bool> stop_{false};
+  // One for each thread but the first: a thread that takes no part is not even looked at.
+  std::vector<Signal> calls_;
   std::vector<std::thread> workers_;
 };
 
