@@ -13,6 +13,9 @@ void bind_tokenizer(nanobind::module_& module);
 void bind_model(nanobind::module_& module);
 void bind_bench(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
+void bind_neurons(nanobind::module_& module);
+void bind_amx(nanobind::module_& module);
+void bind_system(nanobind::module_& module);
 
 // All metadata as a dict; arrays of more than `max_array` elements are left out. Strings that are no UTF-8
 // have their bad bytes replaced.

@@ -75,12 +75,13 @@ nb::object kernel_unpack_row(uint32_t type_number, const nb::bytes& blocks, int 
 }
 
 // a [rows, k] times w [k, 16].
-nb::object kernel_half_panel(const std::string& isa, const Halves& w, const Matrix& a) {
+nb::object kernel_half_panel(const std::string& isa, const Halves& w, const Matrix& a, bool may_round) {
   require(w.shape(1) == kPanelRows && w.shape(0) == a.shape(1), "sizes differ");
   std::vector<float> out(a.shape(0) * kPanelRows);
   const int num_k = size_of(w.shape(0));
-  select_kernels(isa).half_panel(w.data(), kPanelRows, num_k, a.data(), num_k, size_of(a.shape(0)),
-                                 out.data(), kPanelRows, false);
+  const HalfPanels panels{w.data(), 1, 0, num_k, kPanelRows, may_round};
+  select_kernels(isa).half_panels(panels, a.data(), num_k, size_of(a.shape(0)), out.data(), kPanelRows,
+                                  false);
   return to_numpy(std::move(out), {a.shape(0), size_t{kPanelRows}});
 }
 
@@ -126,7 +127,7 @@ using namespace phonelm;
 void bind_kernels(nb::module_& m) {
   m.def("kernel_matmul", &kernel_matmul, "isa"_a, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "x"_a);
   m.def("kernel_unpack_row", &kernel_unpack_row, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "row"_a);
-  m.def("kernel_half_panel", &kernel_half_panel, "isa"_a, "w"_a, "a"_a);
+  m.def("kernel_half_panel", &kernel_half_panel, "isa"_a, "w"_a, "a"_a, "may_round"_a = false);
   m.def("kernel_rms_norm", &kernel_rms_norm, "isa"_a, "x"_a, "weight"_a, "eps"_a);
   m.def("kernel_activate", &kernel_activate, "isa"_a, "kind"_a, "gate"_a, "up"_a);
   m.def("kernel_softmax", &kernel_softmax, "isa"_a, "x"_a);

@@ -6,4 +6,7 @@ NB_MODULE(_native, module) {
   bind_model(module);
   bind_bench(module);
   bind_kernels(module);
+  bind_neurons(module);
+  bind_amx(module);
+  bind_system(module);
 }

@@ -3,7 +3,35 @@
 #include "core/error.h"
 #include "kernels/tables.h"
 
+#if defined(PHONELM_X86) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace phonelm {
+
+namespace {
+
+#if defined(PHONELM_X86)
+// Whether the processor has tiles and multiplies int8 with them, and the system lets this process use them.
+bool may_use_tiles() {
+#if defined(__linux__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kTileAndInt8 = (1u << 24) | (1u << 25);
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & kTileAndInt8) != kTileAndInt8) return false;
+  // Linux gives the tiles' 8 KiB of state only to a process that has asked; all its threads have them then.
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+#endif
+
+}  // namespace
 
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> found{&kScalarKernels};
@@ -14,7 +42,8 @@ std::vector<const Kernels*> available_kernels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vnni")) {
-      found.push_back(&kAvx512Kernels);
+      found.push_back(&avx512_kernels());
+      if (may_use_tiles()) found.push_back(&amx_kernels());
     }
   }
 #endif

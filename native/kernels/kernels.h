@@ -6,13 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "kernels/neurons.h"
 #include "kernels/packed.h"
 
 namespace phonelm {
 
 // The inputs of a matrix product: `num_tokens` rows, as floats for float weights and as int8 groups of 32 for
 // quantized ones. Quants are stored by blocks of `block` tokens: token t of block n, group g, lies at
-// ((n * num_groups + g) * block + t); a group has a scale and the sum of its quants.
+// ((n * num_groups + g) * block + t); a group has a scale.
 //
 // The error of a group is proportional to its largest value, so that the few groups with outliers make most
 // of a row's error. Those get a second term, the int8 quants of what the first left over: x = scale * quant +
@@ -28,12 +29,13 @@ struct Activations {
   int block = 1;
   int8_t* quants = nullptr;
   float* scales = nullptr;
-  int32_t* sums = nullptr;
-  // scale * sum, both terms.
+  // -8 x the sum of a group's quants: what the zero point of 4-bit weights adds to its dot products.
+  int32_t* offsets = nullptr;
+  // scale * sum of quants, both terms.
   float* scaled_sums = nullptr;
   int8_t* low_quants = nullptr;
   float* low_scales = nullptr;
-  int32_t* low_sums = nullptr;
+  int32_t* low_offsets = nullptr;
   // Which tokens of a block have a second term in a group: a bit a token, at group_at(token, group) / block.
   uint16_t* low_tokens = nullptr;
   // A group has a second term when its largest value is above so many root mean squares of all groups'
@@ -58,6 +60,21 @@ inline constexpr float kLowSteps = 254.0f;
 
 enum class Activation { Silu, Relu, Relu2 };
 
+// Keys or values as attention's products take them: panels of 16 columns in fp16, number (k, c) of panel p at
+// data[p * panel_step + k * stride + c].
+struct HalfPanels {
+  const uint16_t* data;
+  int num_panels;
+  size_t panel_step;
+  int num_k;
+  int stride;
+  // Whether a batch's products may round both sides to bfloat16, as models with quantized weights, whose
+  // inputs are rounded more coarsely, do not mind.
+  bool may_round = false;
+
+  const uint16_t* panel(int index) const { return data + static_cast<size_t>(index) * panel_step; }
+};
+
 struct Kernels {
   const char* name;
 
@@ -65,9 +82,18 @@ struct Kernels {
   void (*matmul)(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
                  int out_stride, bool accumulate);
 
-  // out[i * out_stride + c] (+)= sum_k a[i * a_stride + k] * w[k * w_stride + c], c in [0, 16), w in fp16.
-  void (*half_panel)(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
-                     float* out, int out_stride, bool accumulate);
+  // Of one token, all of whose groups have a second term: out[n] = W x for the neurons listed. `scratch` has
+  // room for twice the row's `runs_bytes`.
+  void (*neuron_rows)(const NeuronRows& weights, const int32_t* neurons, int num_neurons,
+                      const Activations& input, int8_t* scratch, float* out);
+  // Of one token: out[r] += W x for rows [begin, end), multiples of kColumnRows; columns whose quants are
+  // zero are not read.
+  void (*neuron_columns)(const NeuronColumns& weights, int begin, int end, const Activations& input,
+                         float* out);
+
+  // out[i * out_stride + 16 p + c] (+)= sum_k a[i * a_stride + k] * w of panel p at (k, c).
+  void (*half_panels)(const HalfPanels& w, const float* a, int a_stride, int num_rows, float* out,
+                      int out_stride, bool accumulate);
 
   // Quantizes one token's row: scale = max |x| / 127, quant = round(x / scale). Tokens of a block come in
   // order.

@@ -138,29 +138,34 @@ inline int32_t quantize_term(typename V::Type (&x)[kGroupVectors<V>], float scal
 template <typename V>
 void quantize(const float* x, int token, const Activations& target) {
   float squares = 0.0f;
+  const auto stride = static_cast<size_t>(target.block);
+  const size_t base = target.group_at(token, 0);
+  uint16_t* low_masks = target.low_tokens + base / stride;
   for (int group = 0; group < target.num_groups; ++group) {
     const float largest = largest_of<V>(x + group * kGroupSize);
-    target.scales[target.group_at(token, group)] = largest / 127.0f;
+    target.scales[base + static_cast<size_t>(group) * stride] = largest / 127.0f;
     squares += largest * largest;
   }
   const float root = __builtin_sqrtf(squares / static_cast<float>(target.num_groups));
   const float limit = target.low_limit * root / 127.0f;
   const int bit = token % target.block;
   for (int group = 0; group < target.num_groups; ++group) {
-    const size_t at = target.group_at(token, group);
+    const size_t at = base + static_cast<size_t>(group) * stride;
     typename V::Type rest[kGroupVectors<V>];
     for (int i = 0; i < kGroupVectors<V>; ++i) rest[i] = V::load(x + group * kGroupSize + i * V::width);
     const float scale = target.scales[at];
-    target.sums[at] = quantize_term<V>(rest, scale, target.quants + at * kGroupSize);
-    target.scaled_sums[at] = scale * static_cast<float>(target.sums[at]);
-    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
+    const int32_t sum = quantize_term<V>(rest, scale, target.quants + at * kGroupSize);
+    target.offsets[at] = -8 * sum;
+    target.scaled_sums[at] = scale * static_cast<float>(sum);
+    uint16_t& low_tokens = low_masks[group];
     if (bit == 0) low_tokens = 0;
     if (!(scale > limit)) continue;
     low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
     const float low_scale = scale / kLowSteps;
     target.low_scales[at] = low_scale;
-    target.low_sums[at] = quantize_term<V>(rest, low_scale, target.low_quants + at * kGroupSize);
-    target.scaled_sums[at] += low_scale * static_cast<float>(target.low_sums[at]);
+    const int32_t low_sum = quantize_term<V>(rest, low_scale, target.low_quants + at * kGroupSize);
+    target.low_offsets[at] = -8 * low_sum;
+    target.scaled_sums[at] += low_scale * static_cast<float>(low_sum);
   }
 }
 

@@ -9,6 +9,9 @@ extern const Kernels kScalarKernels;
 #if defined(PHONELM_X86)
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+// The same, with bfloat16 products for attention over a batch where the machine has them.
+const Kernels& avx512_kernels();
+const Kernels& amx_kernels();
 #endif
 
 }  // namespace phonelm

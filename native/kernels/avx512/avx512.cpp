@@ -3,57 +3,18 @@
 // point enters as the sums' start value, -zero * (sum of the group's activations).
 //
 // Batches keep a tile's 8 unpacked registers and up to 16 tokens' float accumulators in registers: 8 dot
-// products and 3 float instructions for 512 multiply-adds. A core that starts one 512-bit dot product a cycle
-// is bound to 64 multiply-adds a cycle; 11 instructions make it 46. Decode (one token) reads 288 bytes of a
-// Q4_0 tile in about 24 instructions: 12 bytes a cycle, more than a core's share of memory bandwidth.
-#include <immintrin.h>
-
-#include <cstring>
-
-#include "kernels/simd_ops.h"
+// products, a multiplication, a multiply-add and a conversion for 512 multiply-adds. On Zen 4 the first ten
+// share the pipes that start one 512-bit instruction a cycle: 51 multiply-adds a cycle, 46 when a tenth of
+// the groups has a second term. Measured there: 43. Decode (one token) reads 288 bytes of a Q4_0 tile in
+// about 24 instructions: 12 bytes a cycle; measured 11 from the second cache, where a core's share of memory
+// bandwidth is 5.
+#include "kernels/avx512/neurons.h"
+#include "kernels/avx512/quantize.h"
+#include "kernels/avx512/vectors.h"
 #include "kernels/tables.h"
 
 namespace phonelm {
 namespace {
-
-struct Vec {
-  using Type = __m512;
-  static constexpr int width = 16;
-  static Type load(const float* x) { return _mm512_loadu_ps(x); }
-  static void store(float* x, Type v) { _mm512_storeu_ps(x, v); }
-  static Type set(float x) { return _mm512_set1_ps(x); }
-  static Type add(Type a, Type b) { return _mm512_add_ps(a, b); }
-  static Type sub(Type a, Type b) { return _mm512_sub_ps(a, b); }
-  static Type mul(Type a, Type b) { return _mm512_mul_ps(a, b); }
-  static Type div(Type a, Type b) { return _mm512_div_ps(a, b); }
-  static Type fma(Type a, Type b, Type c) { return _mm512_fmadd_ps(a, b, c); }
-  static Type max(Type a, Type b) { return _mm512_max_ps(a, b); }
-  static Type min(Type a, Type b) { return _mm512_min_ps(a, b); }
-  static Type round(Type a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  static Type power_of_two(Type n) {
-    const __m512i bits =
-        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
-    return _mm512_castsi512_ps(bits);
-  }
-  static float reduce_add(Type a) { return _mm512_reduce_add_ps(a); }
-  static float reduce_max(Type a) { return _mm512_reduce_max_ps(a); }
-  static void store_bytes(int8_t* out, const Type (&rounded)[2]) {
-    for (int i = 0; i < 2; ++i) {
-      const __m128i bytes = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(rounded[i]));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out) + i, bytes);
-    }
-  }
-};
-
-inline __m512 load_halves(const void* data) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(data)));
-}
-
-inline __m512i broadcast_quants(const int8_t* x) {
-  int32_t four;
-  std::memcpy(&four, x, 4);
-  return _mm512_set1_epi32(four);
-}
 
 // A tile's quants as 8 registers of unsigned bytes; register i holds columns 4 i to 4 i + 3 of the 16 rows.
 template <TensorType type>
@@ -70,24 +31,25 @@ inline void unpack_tile(const std::byte* quants, __m512i (&w)[8]) {
   }
 }
 
+// What the zero point adds: -8 x the sum of the quants for 4-bit weights, -128 x for 8-bit ones.
 template <TensorType type>
-inline __m512i start_value(const int32_t* sum) {
-  if constexpr (type == TensorType::Q4_0) return _mm512_set1_epi32(-8 * *sum);
-  if constexpr (type == TensorType::Q8_0) return _mm512_set1_epi32(-128 * *sum);
+inline __m512i start_value(const int32_t* offset) {
+  if constexpr (type == TensorType::Q4_0) return _mm512_set1_epi32(*offset);
+  if constexpr (type == TensorType::Q8_0) return _mm512_slli_epi32(_mm512_set1_epi32(*offset), 4);
   return _mm512_setzero_si512();
 }
 
 // 16 integer dot products of a group.
 template <TensorType type>
-inline __m512i dot_group(const __m512i (&w)[8], const int8_t* x, const int32_t* sum) {
-  __m512i dot = start_value<type>(sum);
+inline __m512i dot_group(const __m512i (&w)[8], const int8_t* x, const int32_t* offset) {
+  __m512i dot = start_value<type>(offset);
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) dot = _mm512_dpbusd_epi32(dot, w[i], broadcast_quants(x + 4 * i));
   return dot;
 }
 
 // Far enough ahead to cover the latency of memory, near enough to stay in the first cache.
-constexpr size_t kPrefetchBytes = 2048;
+constexpr size_t kPrefetchBytes = 4096;
 
 // 16 rows times `num` tokens that lie next to each other in one block of the activations.
 template <TensorType type, int num>
@@ -113,7 +75,7 @@ inline void quantized_panel(const std::byte* tile, const Activations& input, int
 #pragma GCC unroll 16
     for (int t = 0; t < num; ++t) {
       const size_t here = at + static_cast<size_t>(t);
-      const __m512i dot = dot_group<type>(w, input.quants + here * kGroupSize, input.sums + here);
+      const __m512i dot = dot_group<type>(w, input.quants + here * kGroupSize, input.offsets + here);
       const __m512 factor = _mm512_mul_ps(scales, _mm512_set1_ps(input.scales[here]));
       sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, sums[t]);
       if constexpr (with_minimum) {
@@ -126,7 +88,7 @@ inline void quantized_panel(const std::byte* tile, const Activations& input, int
     for (int t = 0; t < num; ++t) {
       if (!((low_tokens >> t) & 1)) continue;
       const size_t here = at + static_cast<size_t>(t);
-      const __m512i dot = dot_group<type>(w, input.low_quants + here * kGroupSize, input.low_sums + here);
+      const __m512i dot = dot_group<type>(w, input.low_quants + here * kGroupSize, input.low_offsets + here);
       const __m512 factor = _mm512_mul_ps(scales, _mm512_set1_ps(input.low_scales[here]));
       sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, sums[t]);
     }
@@ -234,11 +196,13 @@ inline void half_rows(const uint16_t* w, int w_stride, int num_k, const float* a
   }
 }
 
-void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
-                float* out, int out_stride, bool accumulate) {
+void half_panels(const HalfPanels& w, const float* a, int a_stride, int num_rows, float* out, int out_stride,
+                 bool accumulate) {
   in_batches<16, 8, 4, 3, 2, 1>(num_rows, [&]<int num>(int row) {
-    half_rows<num>(w, w_stride, num_k, a + row * a_stride, a_stride, out + row * out_stride, out_stride,
-                   accumulate);
+    for (int panel = 0; panel < w.num_panels; ++panel) {
+      half_rows<num>(w.panel(panel), w.stride, w.num_k, a + row * a_stride, a_stride,
+                     out + row * out_stride + panel * kPanelRows, out_stride, accumulate);
+    }
   });
 }
 
@@ -256,8 +220,8 @@ void to_half(const float* x, int size, uint16_t* out) {
 
 }  // namespace
 
-const Kernels kAvx512Kernels{"avx512",      matmul,        half_panel,        quantize<Vec>,
-                             rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
-                             scale<Vec>,    to_half};
+const Kernels kAvx512Kernels{"avx512",          matmul,       neuron_rows,   neuron_columns,
+                             half_panels,       quantize,     rms_norm<Vec>, activate<Vec>,
+                             exponentiate<Vec>, maximum<Vec>, scale<Vec>,    to_half};
 
 }  // namespace phonelm

@@ -79,14 +79,82 @@ void matmul(const PackedMatrix& weights, int begin, int end, const Activations& 
   }
 }
 
-void half_panel(const uint16_t* w, int w_stride, int num_k, const float* a, int a_stride, int num_rows,
-                float* out, int out_stride, bool accumulate) {
-  for (int row = 0; row < num_rows; ++row) {
-    for (int col = 0; col < kPanelRows; ++col) {
-      float sum = accumulate ? out[row * out_stride + col] : 0.0f;
-      for (int k = 0; k < num_k; ++k) {
-        sum += a[row * a_stride + k] * f16_to_f32(w[static_cast<size_t>(k) * w_stride + col]);
+float half_at(const std::byte* data, int index) {
+  uint16_t bits;
+  std::memcpy(&bits, data + 2 * index, 2);
+  return f16_to_f32(bits);
+}
+
+// Column c of a group in a row that is stored neuron by neuron.
+int row_quant(const NeuronRows& weights, const std::byte* row, int group, int col) {
+  const bool four_bit = weights.type == TensorType::Q4_0;
+  const int begin = group / kRunGroups * kRunGroups;
+  const int num_groups = std::min(kRunGroups, weights.num_groups() - begin);
+  const auto* run =
+      reinterpret_cast<const uint8_t*>(row) + weights.scales_bytes() + begin * (four_bit ? 16 : 32);
+  const int piece = four_bit ? col / 8 : col / 4;
+  const int byte = run[4 * (piece * num_groups + group - begin) + col % 4];
+  return four_bit ? ((byte >> (col % 8 / 4 * 4)) & 15) - 8 : byte - 128;
+}
+
+float neuron_row(const NeuronRows& weights, int neuron, const Activations& input) {
+  const std::byte* row = weights.row(neuron);
+  float sum = 0.0f;
+  for (int group = 0; group < weights.num_groups(); ++group) {
+    const bool has_low = input.low_tokens[group] & 1;
+    int dot = 0;
+    int low_dot = 0;
+    for (int col = 0; col < kGroupSize; ++col) {
+      const int quant = row_quant(weights, row, group, col);
+      dot += quant * input.quants[group * kGroupSize + col];
+      low_dot += quant * input.low_quants[group * kGroupSize + col];
+    }
+    const float scale = half_at(row, group);
+    sum += scale * input.scales[group] * static_cast<float>(dot);
+    if (has_low) sum += scale * input.low_scales[group] * static_cast<float>(low_dot);
+  }
+  return sum;
+}
+
+void neuron_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons, const Activations& input,
+                 int8_t*, float* out) {
+  for (int i = 0; i < num_neurons; ++i) out[neurons[i]] = neuron_row(weights, neurons[i], input);
+}
+
+int column_quant(TensorType type, const std::byte* column, int row) {
+  if (type == TensorType::Q8_0) return static_cast<int8_t>(column[row]);
+  const int place = row % 16 / 4 * 8 + row % 4 + row % 32 / 16 * 4;
+  return ((static_cast<int>(column[row / 64 * 32 + place]) >> (row % 64 / 32 * 4)) & 15) - 8;
+}
+
+void neuron_columns(const NeuronColumns& weights, int begin, int end, const Activations& input, float* out) {
+  for (int group = 0; group < weights.num_groups(); ++group) {
+    const std::byte* columns = weights.group(group) + weights.scales_bytes();
+    const bool has_low = input.low_tokens[group] & 1;
+    if (input.scales[group] == 0.0f) continue;
+    for (int row = begin; row < end; ++row) {
+      int dot = 0;
+      int low_dot = 0;
+      for (int i = 0; i < kGroupSize; ++i) {
+        const int quant =
+            column_quant(weights.type, columns + static_cast<size_t>(i) * weights.column_bytes, row);
+        dot += quant * input.quants[group * kGroupSize + i];
+        low_dot += quant * input.low_quants[group * kGroupSize + i];
       }
+      float sum = input.scales[group] * static_cast<float>(dot);
+      if (has_low) sum += input.low_scales[group] * static_cast<float>(low_dot);
+      out[row] += half_at(weights.group(group), row) * sum;
+    }
+  }
+}
+
+void half_panels(const HalfPanels& w, const float* a, int a_stride, int num_rows, float* out, int out_stride,
+                 bool accumulate) {
+  for (int row = 0; row < num_rows; ++row) {
+    for (int col = 0; col < w.num_panels * kPanelRows; ++col) {
+      const uint16_t* column = w.panel(col / kPanelRows) + col % kPanelRows;
+      float sum = accumulate ? out[row * out_stride + col] : 0.0f;
+      for (int k = 0; k < w.num_k; ++k) sum += a[row * a_stride + k] * f16_to_f32(column[k * w.stride]);
       out[row * out_stride + col] = sum;
     }
   }
@@ -125,16 +193,18 @@ void quantize(const float* x, int token, const Activations& target) {
     const float largest = largest_of(rest);
     const size_t at = target.group_at(token, group);
     target.scales[at] = largest / 127.0f;
-    target.sums[at] = quantize_term(rest, target.scales[at], target.quants + at * kGroupSize);
-    target.scaled_sums[at] = target.scales[at] * static_cast<float>(target.sums[at]);
+    const int32_t sum = quantize_term(rest, target.scales[at], target.quants + at * kGroupSize);
+    target.offsets[at] = -8 * sum;
+    target.scaled_sums[at] = target.scales[at] * static_cast<float>(sum);
     uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
     const int bit = token % target.block;
     if (bit == 0) low_tokens = 0;
     if (!(largest > limit)) continue;
     low_tokens = static_cast<uint16_t>(low_tokens | (1 << bit));
     target.low_scales[at] = target.scales[at] / kLowSteps;
-    target.low_sums[at] = quantize_term(rest, target.low_scales[at], target.low_quants + at * kGroupSize);
-    target.scaled_sums[at] += target.low_scales[at] * static_cast<float>(target.low_sums[at]);
+    const int32_t low_sum = quantize_term(rest, target.low_scales[at], target.low_quants + at * kGroupSize);
+    target.low_offsets[at] = -8 * low_sum;
+    target.scaled_sums[at] += target.low_scales[at] * static_cast<float>(low_sum);
   }
 }
 
@@ -174,7 +244,7 @@ void to_half(const float* x, int size, uint16_t* out) {
 
 }  // namespace
 
-const Kernels kScalarKernels{"scalar", matmul,       half_panel, quantize, rms_norm,
-                             activate, exponentiate, maximum,    scale,    to_half};
+const Kernels kScalarKernels{"scalar", matmul,   neuron_rows,  neuron_columns, half_panels, quantize,
+                             rms_norm, activate, exponentiate, maximum,        scale,       to_half};
 
 }  // namespace phonelm

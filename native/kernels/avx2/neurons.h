@@ -1,0 +1,159 @@
+// Kernels of a ReLU FFN's live neurons (kernels/neurons.h), one token; see avx512/neurons.h for how they
+// work. Here a row takes one group at a time, and a group of columns 32 rows.
+#pragma once
+
+#include "kernels/avx2/vectors.h"
+#include "kernels/live_columns.h"
+
+namespace phonelm {
+namespace {
+
+// Dot products of 8 groups with one term: nibbles are unsigned and all their products fit into int16; bytes
+// are made signed, their sign moved to the activations, and each product is widened.
+template <TensorType type>
+inline __m256i dot_half_run(const std::byte* quants, __m256i there, int num_groups, const int8_t* x,
+                            __m256i start) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const __m256i low = _mm256_set1_epi8(15);
+  const auto load = [&](int piece) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 64 * piece));
+  };
+  __m256i pairs = _mm256_setzero_si256();
+  for (int piece = 0; piece < (type == TensorType::Q8_0 ? 8 : 4); ++piece, quants += 4 * num_groups) {
+    const __m256i bytes = _mm256_maskload_epi32(reinterpret_cast<const int*>(quants), there);
+    if constexpr (type == TensorType::Q8_0) {
+      const __m256i w = _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80)));
+      const __m256i products = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(load(piece), w));
+      start = _mm256_add_epi32(start, _mm256_madd_epi16(products, ones));
+    } else {
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low);
+      pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(_mm256_and_si256(bytes, low), load(2 * piece)));
+      pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(high, load(2 * piece + 1)));
+    }
+  }
+  return type == TensorType::Q8_0 ? start : _mm256_add_epi32(start, _mm256_madd_epi16(pairs, ones));
+}
+
+// Lanes below `count`.
+inline __m256i lanes_below(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+template <TensorType type>
+inline float neuron_row(const NeuronRows& weights, const std::byte* row, const Activations& input,
+                        const int8_t* x, const int8_t* low_x) {
+  const __m256 low_step = _mm256_set1_ps(1.0f / kLowSteps);
+  const std::byte* quants = row + weights.scales_bytes();
+  const int num_groups = weights.num_groups();
+  __m256 sums = _mm256_setzero_ps();
+  for (int first = 0; first < num_groups; first += 8) {
+    const int begin = first / kRunGroups * kRunGroups;
+    const int in_run = num_groups - begin < kRunGroups ? num_groups - begin : kRunGroups;
+    const std::byte* run = quants + begin * (type == TensorType::Q8_0 ? 32 : 16) + 4 * (first - begin);
+    const int at = begin * kGroupSize + 4 * (first - begin);
+    const __m256i there = lanes_below(num_groups - first);
+    const auto start = [&](const int32_t* offsets) {
+      return type == TensorType::Q8_0 ? _mm256_setzero_si256()
+                                      : _mm256_maskload_epi32(offsets + first, there);
+    };
+    const __m256i dot = dot_half_run<type>(run, there, in_run, x + at, start(input.offsets));
+    const __m256i low_dot = dot_half_run<type>(run, there, in_run, low_x + at, start(input.low_offsets));
+    const __m256 both = _mm256_fmadd_ps(_mm256_cvtepi32_ps(low_dot), low_step, _mm256_cvtepi32_ps(dot));
+    const __m256 factors =
+        _mm256_mul_ps(load_halves(row + 2 * first), _mm256_maskload_ps(input.scales + first, there));
+    sums = _mm256_fmadd_ps(both, factors, sums);
+  }
+  return Vec::reduce_add(sums);
+}
+
+void neuron_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons, const Activations& input,
+                 int8_t* scratch, float* out) {
+  const bool four_bit = weights.type == TensorType::Q4_0;
+  int8_t* low_x = scratch + runs_bytes(weights.cols);
+  to_runs(input.quants, weights.num_groups(), scratch);
+  to_runs(input.low_quants, weights.num_groups(), low_x);
+  for (int i = 0; i < num_neurons; ++i) {
+    const std::byte* row = weights.row(neurons[i]);
+    out[neurons[i]] = four_bit ? neuron_row<TensorType::Q4_0>(weights, row, input, scratch, low_x)
+                               : neuron_row<TensorType::Q8_0>(weights, row, input, scratch, low_x);
+  }
+}
+
+// 8 rows of a group: out += scales * factor * dot.
+inline void add_rows(const std::byte* scales, __m256i dot, __m256 factor, float* out) {
+  const __m256 sum = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), factor);
+  _mm256_storeu_ps(out, _mm256_fmadd_ps(load_halves(scales), sum, _mm256_loadu_ps(out)));
+}
+
+// 16 of the 32 bytes that hold 64 rows: rows 0 to 7, 16 to 23 and those 32 further of the first or second
+// half.
+inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales, int row, int half,
+                               float* out) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  const __m256i start = _mm256_set1_epi16(static_cast<int16_t>(live.offset));
+  const __m256i low_start = _mm256_set1_epi16(static_cast<int16_t>(live.low_offset));
+  __m256i dots[2] = {start, start};
+  __m256i low_dots[2] = {low_start, low_start};
+  for (int pair = 0; pair < live.num_pairs; ++pair) {
+    const auto load = [&](int index) {
+      const auto* bytes = reinterpret_cast<const __m128i*>(live.columns[index] + row / 2 + 16 * half);
+      return _mm256_cvtepu8_epi16(_mm_loadu_si128(bytes));
+    };
+    const __m256i both = _mm256_or_si256(load(2 * pair), _mm256_slli_epi16(load(2 * pair + 1), 8));
+    const __m256i nibbles[2] = {_mm256_and_si256(both, mask),
+                                _mm256_and_si256(_mm256_srli_epi16(both, 4), mask)};
+    const __m256i x = _mm256_set1_epi32(static_cast<int>(live.pairs[pair]));
+    const __m256i low_x = _mm256_set1_epi32(static_cast<int>(live.low_pairs[pair]));
+    for (int high = 0; high < 2; ++high) {
+      dots[high] = _mm256_add_epi16(dots[high], _mm256_maddubs_epi16(nibbles[high], x));
+      low_dots[high] = _mm256_add_epi16(low_dots[high], _mm256_maddubs_epi16(nibbles[high], low_x));
+    }
+  }
+  const __m256i steps = _mm256_set1_epi32(static_cast<int>(kLowSteps) << 16 | 1);
+  const __m256 factor = _mm256_set1_ps(live.scale / kLowSteps);
+  for (int high = 0; high < 2; ++high) {
+    const int first = row + 32 * high + 8 * half;
+    const __m256i front = _mm256_unpacklo_epi16(low_dots[high], dots[high]);
+    const __m256i back = _mm256_unpackhi_epi16(low_dots[high], dots[high]);
+    add_rows(scales + 2 * first, _mm256_madd_epi16(front, steps), factor, out + first);
+    add_rows(scales + 2 * (first + 16), _mm256_madd_epi16(back, steps), factor, out + first + 16);
+  }
+}
+
+inline void add_byte_columns(const LiveColumns& live, const std::byte* scales, int row, float* out) {
+  const __m256 factor = _mm256_set1_ps(live.scale / kLowSteps);
+  for (int first = row; first < row + kColumnRows; first += 8) {
+    __m256i dot = _mm256_setzero_si256();
+    for (int pair = 0; pair < live.num_pairs; ++pair) {
+      const auto load = [&](int index) {
+        return _mm256_cvtepi8_epi32(
+            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(live.columns[index] + first)));
+      };
+      const __m256i both =
+          _mm256_blend_epi16(load(2 * pair), _mm256_slli_epi32(load(2 * pair + 1), 16), 0xaa);
+      dot = _mm256_add_epi32(
+          dot, _mm256_madd_epi16(both, _mm256_set1_epi32(static_cast<int>(live.wide_pairs[pair]))));
+    }
+    add_rows(scales + 2 * first, dot, factor, out + first);
+  }
+}
+
+void neuron_columns(const NeuronColumns& weights, int begin, int end, const Activations& input, float* out) {
+  const bool four_bit = weights.type == TensorType::Q4_0;
+  for (int group = 0; group < weights.num_groups(); ++group) {
+    LiveColumns live;
+    find_live(weights, input, group, &live);
+    if (live.num_pairs == 0) continue;
+    const std::byte* scales = weights.group(group);
+    for (int row = begin; row < end; row += kColumnRows) {
+      if (!four_bit) {
+        add_byte_columns(live, scales, row, out);
+        continue;
+      }
+      for (int half = 0; half < 2; ++half) add_nibble_columns(live, scales, row, half, out);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace phonelm

@@ -1,0 +1,85 @@
+// The columns of a group that a token's activations do not leave out, in pairs, as the kernels of
+// NeuronColumns take them. In an unnamed namespace: each instruction set's file compiles its own.
+#pragma once
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "kernels/kernels.h"
+
+namespace phonelm {
+namespace {
+
+struct LiveColumns {
+  int num_pairs = 0;
+  // Both terms' scales and offsets.
+  float scale = 0.0f;
+  float low_scale = 0.0f;
+  int32_t offset = 0;
+  int32_t low_offset = 0;
+  // An odd last column is paired with itself and quants of 0.
+  const std::byte* columns[kGroupSize + 1] = {};
+  // A pair's quants side by side, twice: what is broadcast to 16-bit lanes.
+  uint32_t pairs[kGroupSize / 2] = {};
+  uint32_t low_pairs[kGroupSize / 2] = {};
+  // The same in one term, low + 254 x high, as 16-bit numbers side by side: at most 127 * 255, exact.
+  uint32_t wide_pairs[kGroupSize / 2] = {};
+};
+
+// A bit for each quant that is not zero.
+inline uint32_t not_zero(const int8_t* quants) {
+#if defined(__AVX2__)
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(quants));
+  return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_setzero_si256())));
+#else
+  uint32_t mask = 0;
+  for (int i = 0; i < kGroupSize; ++i) mask |= static_cast<uint32_t>(quants[i] != 0) << i;
+  return mask;
+#endif
+}
+
+inline uint32_t twice(int first, int second) {
+  const uint32_t pair = (static_cast<uint32_t>(first) & 255) | ((static_cast<uint32_t>(second) & 255) << 8);
+  return pair | pair << 16;
+}
+
+inline uint32_t wide(int high, int low) {
+  return static_cast<uint32_t>(static_cast<int>(kLowSteps) * high + low) & 0xffff;
+}
+
+// Of one token.
+inline void find_live(const NeuronColumns& weights, const Activations& input, int group, LiveColumns* live) {
+  const auto at = static_cast<size_t>(group);
+  live->num_pairs = 0;
+  live->scale = input.scales[at];
+  if (live->scale == 0.0f) return;
+  const bool has_low = input.low_tokens[at] & 1;
+  live->offset = input.offsets[at];
+  live->low_offset = has_low ? input.low_offsets[at] : 0;
+  live->low_scale = has_low ? input.low_scales[at] : 0.0f;
+  const int8_t* quants = input.quants + at * kGroupSize;
+  const int8_t* low_quants = input.low_quants + at * kGroupSize;
+  const std::byte* columns = weights.group(group) + weights.scales_bytes();
+  uint32_t mask = not_zero(quants) | (has_low ? not_zero(low_quants) : 0);
+  const auto next = [&](int place) {
+    const int i = mask == 0 ? -1 : __builtin_ctz(mask);
+    mask &= mask - (mask != 0);
+    live->columns[place] =
+        i < 0 ? live->columns[place - 1] : columns + static_cast<size_t>(i) * weights.column_bytes;
+    return i;
+  };
+  while (mask != 0) {
+    const int pair = live->num_pairs++;
+    const int first = next(2 * pair);
+    const int second = next(2 * pair + 1);
+    const int high[2] = {quants[first], second < 0 ? 0 : quants[second]};
+    const int low[2] = {has_low ? low_quants[first] : 0, has_low && second >= 0 ? low_quants[second] : 0};
+    live->pairs[pair] = twice(high[0], high[1]);
+    live->low_pairs[pair] = twice(low[0], low[1]);
+    live->wide_pairs[pair] = wide(high[0], low[0]) | wide(high[1], low[1]) << 16;
+  }
+}
+
+}  // namespace
+}  // namespace phonelm
