@@ -156,6 +156,8 @@ double bench_attention(int num_heads, int num_kv_heads, int head_dim, int contex
   const ModelConfig config =
       attention_config(num_heads, num_kv_heads, head_dim, std::min(bench.num_copies(layer_bytes), 64));
   const KvCache cache(config, context);
+  const Segment segment{&cache, 0, context - num_tokens, num_tokens};
+  const Plan plan({&segment, 1});
   const int num_threads = bench.pool.num_threads();
   const Scratch scratches[2] = {{config, context, num_threads}, {config, context, num_threads}};
   for (const Scratch& scratch : scratches) {
@@ -165,11 +167,11 @@ double bench_attention(int num_heads, int num_kv_heads, int head_dim, int contex
   }
   return median_call(bench.pool, bench.min_time_ms, [&](int thread, int call) {
     const Scratch& scratch = scratches[call % 2];
-    const AttentionJob job{
-        config, bench.kernels, cache, scratch, call % config.num_layers, context - num_tokens, num_tokens};
-    rotate_and_store(job, thread, num_threads);
+    const AttentionJob job{config,      bench.kernels, scratch, plan, call % config.num_layers,
+                           num_threads, num_tokens > 1};
+    rotate_and_store(job, thread);
     bench.pool.barrier();
-    attend(job, thread, num_threads);
+    attend(job, thread);
     bench.pool.barrier();
     if (num_tokens == 1) {
       combine_shares(job, scratch.own_input[static_cast<size_t>(thread)].values(0));
@@ -190,13 +192,15 @@ double bench_norm(int hidden_size, int num_tokens, const BenchOptions& options) 
   const Rows weight(1, hidden_size);
   fill(source.buffer);
   fill(weight.buffer);
+  const Rows normed(bench.pool.num_threads(), hidden_size);
   return median_call(bench.pool, bench.min_time_ms, [&](int thread, int) {
+    float* passing = normed.row(thread);
     const InputBuffer& memory = memories[alone ? static_cast<size_t>(thread) : 0];
     const Activations input = memory.view(num_tokens, hidden_size);
     const Range share = alone ? Range{0, 1} : bench.share(num_tokens, thread, kTokenBlock);
     for (int token = share.begin; token < share.end; ++token) {
-      bench.kernels.rms_norm(source.row(token), weight.row(0), hidden_size, 1e-5f, memory.values(token));
-      bench.kernels.quantize(memory.values(token), token, input);
+      bench.kernels.rms_norm(source.row(token), weight.row(0), hidden_size, 1e-5f, passing);
+      bench.kernels.quantize(passing, token, input);
     }
     if (!alone) bench.pool.barrier();
   });

@@ -1,5 +1,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -9,6 +11,8 @@
 
 #include "bindings/bind.h"
 #include "core/error.h"
+#include "graph/footprint.h"
+#include "graph/scoring.h"
 #include "graph/session.h"
 #include "sampling/sampler.h"
 
@@ -94,11 +98,28 @@ Tokens decode(GuardedSession& guarded, int32_t token, Sampler& sampler, int num_
   return out;
 }
 
+using Scores = std::vector<std::pair<double, bool>>;
+
+Scores score_all(const Model& model, const std::vector<Tokens>& sequences,
+                 const std::vector<int>& num_scored) {
+  if (sequences.size() != num_scored.size())
+    throw Error("there must be a number of tokens for each sequence");
+  std::vector<ScoreRequest> requests;
+  for (size_t i = 0; i < sequences.size(); ++i) requests.push_back({sequences[i], num_scored[i]});
+  Scores scores;
+  for (const Score& score : score(model, requests)) scores.emplace_back(score.log_probability, score.greedy);
+  return scores;
+}
+
 void bind_session(nb::module_& m) {
   const auto release = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<GuardedSession>(m, "Session")
       .def_prop_ro("position", [](GuardedSession& s) { return s.session.position(); })
       .def_prop_ro("context_length", [](GuardedSession& s) { return s.session.context_length(); })
+      .def("live_fractions",
+           [](GuardedSession& s) {
+             return s.locked([](Session& session) { return session.live_fractions(); });
+           })
       .def_prop_ro("kv_bytes", [](GuardedSession& s) { return s.session.kv_bytes(); })
       .def(
           "prefill",
@@ -131,6 +152,7 @@ void bind_session(nb::module_& m) {
 using namespace phonelm;
 
 void bind_model(nb::module_& m) {
+  m.attr("MAX_THREADS") = kMaxThreads;
   nb::class_<Sampler>(m, "Sampler")
       .def(
           "__init__",
@@ -141,18 +163,30 @@ void bind_model(nb::module_& m) {
   nb::class_<Model>(m, "Model")
       .def_static(
           "load",
-          [](const std::string& path, const std::string& isa, int num_threads) {
-            return Model::load(path, LoadOptions{isa, num_threads});
+          [](const std::string& path, const std::string& isa, std::optional<int> num_threads, bool sparse_ffn,
+             int context_length) {
+            return Model::load(path, LoadOptions{isa, num_threads, sparse_ffn, context_length});
           },
-          "path"_a, "isa"_a = "", "num_threads"_a = 0, nb::call_guard<nb::gil_scoped_release>())
+          "path"_a, "isa"_a = "", "num_threads"_a = nb::none(), "sparse_ffn"_a = true, "context_length"_a = 0,
+          nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("metadata", [](const Model& model) { return metadata_to_python(model.file()); })
       .def_prop_ro("tensor_types", &tensor_types)
       .def_prop_ro("tensor_shapes", &tensor_shapes)
       .def_prop_ro("weight_bytes", &Model::weight_bytes)
+      .def_prop_ro(
+          "buffer_bytes",
+          [](const Model& model) { return buffer_bytes(model.config(), model.threads().num_threads()); })
+      .def(
+          "kv_bytes",
+          [](const Model& model, int context_length) { return kv_bytes(model.config(), context_length); },
+          "context_length"_a)
       .def_prop_ro("file_bytes", [](const Model& model) { return model.file().size_bytes(); })
       .def_prop_ro("isa", [](const Model& model) { return model.kernels().name; })
       .def_prop_ro("num_threads", [](const Model& model) { return model.threads().num_threads(); })
+      .def_prop_ro("decode_threads", &Model::decode_threads)
+      .def_prop_ro("prefill_threads", &Model::prefill_threads)
       .def_prop_ro("tokenizer", &Model::tokenizer, nb::rv_policy::reference_internal)
+      .def("score", &score_all, "sequences"_a, "num_scored"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "new_session",
           [](std::shared_ptr<Model> model, int context_length) {

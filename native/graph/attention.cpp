@@ -12,8 +12,8 @@ namespace {
 
 void store_key(const AttentionJob& job, int token, int kv_head) {
   const int head_dim = job.config.head_dim;
-  const int position = job.position + token;
-  uint16_t* block = job.cache.key_block(job.layer, kv_head, position) + position % KvCache::kBlock;
+  const Plan::Place& place = job.plan.place(token);
+  uint16_t* block = place.cache->key_block(job.layer, kv_head, place.slot()) + place.slot() % KvCache::kBlock;
   const float* key = job.scratch.key.row(token) + kv_head * head_dim;
   uint16_t halves[64];
   for (int begin = 0; begin < head_dim; begin += 64) {
@@ -28,7 +28,9 @@ void rotate(const AttentionJob& job, int token, float* head) {
 }
 
 // Up to 16 queries that attend over the same keys: neighbouring tokens of one head, or heads that share keys.
+// Key 0 is the sequence's first.
 struct Queries {
+  const Plan::Place& place;
   const float* data;
   int stride;
   int num_rows;
@@ -68,11 +70,17 @@ class RunningAttention {
 
  private:
   void score(int begin, int count) {
-    for (int key = 0; key < count; key += KvCache::kBlock) {
-      job_.kernels.half_panel(job_.cache.key_block(job_.layer, kv_head_, begin + key), KvCache::kBlock,
-                              job_.config.head_dim, queries_.data, queries_.stride, queries_.num_rows,
-                              scores_.row(0) + key, scores_.stride, false);
-    }
+    const int head_dim = job_.config.head_dim;
+    const uint16_t* keys =
+        queries_.place.cache->key_block(job_.layer, kv_head_, queries_.place.first_slot + begin);
+    const HalfPanels panels{keys,
+                            (count + KvCache::kBlock - 1) / KvCache::kBlock,
+                            static_cast<size_t>(KvCache::kBlock * head_dim),
+                            head_dim,
+                            KvCache::kBlock,
+                            job_.may_round};
+    job_.kernels.half_panels(panels, queries_.data, queries_.stride, queries_.num_rows, scores_.row(0),
+                             scores_.stride, false);
   }
 
   // Scores to weights under the new maximum; what was summed before is brought to it.
@@ -91,12 +99,12 @@ class RunningAttention {
   }
 
   void weigh(int begin, int count) {
-    const int stride = job_.cache.value_stride();
-    const uint16_t* values = job_.cache.value_row(job_.layer, kv_head_, begin);
-    for (int i = 0; i < stride; i += kPanelRows) {
-      job_.kernels.half_panel(values + i, stride, count, scores_.row(0), scores_.stride, queries_.num_rows,
-                              weighted_.row(0) + i, weighted_.stride, true);
-    }
+    const KvCache& cache = *queries_.place.cache;
+    const int stride = cache.value_stride();
+    const uint16_t* values = cache.value_row(job_.layer, kv_head_, queries_.place.first_slot + begin);
+    const HalfPanels panels{values, stride / kPanelRows, kPanelRows, count, stride, job_.may_round};
+    job_.kernels.half_panels(panels, scores_.row(0), scores_.stride, queries_.num_rows, weighted_.row(0),
+                             weighted_.stride, true);
   }
 
   const AttentionJob& job_;
@@ -109,17 +117,17 @@ class RunningAttention {
 };
 
 // One head, up to 16 tokens, all their keys.
-void attend_block(const AttentionJob& job, int head, int first, int thread) {
+void attend_block(const AttentionJob& job, int head, const Plan::Block& block, int thread) {
   const int head_dim = job.config.head_dim;
   const Rows& query = job.scratch.query;
-  const int num_rows = std::min(kTokenBlock, job.num_tokens - first);
-  const Queries queries{query.row(first) + head * head_dim, query.stride, num_rows, job.position + first + 1,
-                        1};
+  const Plan::Place& place = job.plan.place(block.first);
+  const Queries queries{
+      place, query.row(block.first) + head * head_dim, query.stride, block.num_tokens, place.position + 1, 1};
   RunningAttention attention(job, head / job.group_size(), queries,
                              job.scratch.threads[static_cast<size_t>(thread)]);
-  attention.run(0, job.position + first + num_rows);
-  for (int row = 0; row < num_rows; ++row) {
-    float* out = job.scratch.attention.row(first + row) + head * head_dim;
+  attention.run(0, place.position + block.num_tokens);
+  for (int row = 0; row < block.num_tokens; ++row) {
+    float* out = job.scratch.attention.row(block.first + row) + head * head_dim;
     const float inverse = 1.0f / attention.sum(row);
     for (int i = 0; i < head_dim; ++i) out[i] = attention.weighted(row)[i] * inverse;
   }
@@ -127,15 +135,16 @@ void attend_block(const AttentionJob& job, int head, int first, int thread) {
 
 // One token, all heads, this thread's share of the keys: every key and value is read by one core, once, for
 // all heads that share it.
-void attend_share(const AttentionJob& job, int thread, int num_threads) {
+void attend_share(const AttentionJob& job, int thread) {
   const int head_dim = job.config.head_dim;
-  const int num_keys = job.position + 1;
-  const Range keys = share_of(num_keys, thread, num_threads, KvCache::kBlock);
+  const Plan::Place& place = job.plan.place(0);
+  const int num_keys = place.position + 1;
+  const Range keys = share_of(num_keys, thread, job.num_threads, KvCache::kBlock);
   const AttentionScratch& scratch = job.scratch.threads[static_cast<size_t>(thread)];
   for (int head = 0; head < job.config.num_heads;) {
     const int kv_head = head / job.group_size();
     const int num_rows = std::min(kTokenBlock, (kv_head + 1) * job.group_size() - head);
-    const Queries queries{job.scratch.query.row(0) + head * head_dim, head_dim, num_rows, num_keys, 0};
+    const Queries queries{place, job.scratch.query.row(0) + head * head_dim, head_dim, num_rows, num_keys, 0};
     RunningAttention attention(job, kv_head, queries, scratch);
     attention.run(keys.begin, keys.end);
     for (int row = 0; row < num_rows; ++row, ++head) {
@@ -148,50 +157,54 @@ void attend_share(const AttentionJob& job, int thread, int num_threads) {
 
 }  // namespace
 
-void rotate_and_store(const AttentionJob& job, int thread, int num_threads) {
+void rotate_and_store(const AttentionJob& job, int thread) {
   const ModelConfig& config = job.config;
   const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
-  const Range queries = share_of(job.num_tokens * config.num_heads, thread, num_threads);
+  const int num_tokens = job.plan.num_tokens();
+  const Range queries = share_of(num_tokens * config.num_heads, thread, job.num_threads);
   for (int unit = queries.begin; unit < queries.end; ++unit) {
     const int token = unit / config.num_heads;
     float* head = job.scratch.query.row(token) + unit % config.num_heads * config.head_dim;
     rotate(job, token, head);
     job.kernels.scale(head, config.head_dim, scale);
   }
-  const Range keys = share_of(job.num_tokens * config.num_kv_heads, thread, num_threads);
+  const Range keys = share_of(num_tokens * config.num_kv_heads, thread, job.num_threads);
   for (int unit = keys.begin; unit < keys.end; ++unit) {
     const int token = unit / config.num_kv_heads;
     const int kv_head = unit % config.num_kv_heads;
+    const Plan::Place& place = job.plan.place(token);
     rotate(job, token, job.scratch.key.row(token) + kv_head * config.head_dim);
     store_key(job, token, kv_head);
     job.kernels.to_half(job.scratch.value.row(token) + kv_head * config.head_dim, config.head_dim,
-                        job.cache.value_row(job.layer, kv_head, job.position + token));
+                        place.cache->value_row(job.layer, kv_head, place.slot()));
   }
 }
 
-void attend(const AttentionJob& job, int thread, int num_threads) {
-  if (job.num_tokens == 1) return attend_share(job, thread, num_threads);
-  const int num_blocks = (job.num_tokens + kTokenBlock - 1) / kTokenBlock;
+void attend(const AttentionJob& job, int thread) {
+  if (job.plan.num_tokens() == 1) return attend_share(job, thread);
+  const std::vector<Plan::Block>& blocks = job.plan.blocks();
+  const int num_heads = job.config.num_heads;
   // Later tokens have more keys: dealing the blocks out in turn gives every thread some of each.
-  for (int unit = thread; unit < num_blocks * job.config.num_heads; unit += num_threads) {
-    attend_block(job, unit % job.config.num_heads, unit / job.config.num_heads * kTokenBlock, thread);
+  for (int unit = thread; unit < static_cast<int>(blocks.size()) * num_heads; unit += job.num_threads) {
+    attend_block(job, unit % num_heads, blocks[static_cast<size_t>(unit / num_heads)], thread);
   }
 }
 
 void combine_shares(const AttentionJob& job, float* out) {
   const int head_dim = job.config.head_dim;
+  const std::span parts(job.scratch.threads.data(), static_cast<size_t>(job.num_threads));
   for (int head = 0; head < job.config.num_heads; ++head, out += head_dim) {
     float maximum = -std::numeric_limits<float>::infinity();
-    for (const AttentionScratch& part : job.scratch.threads) {
+    for (const AttentionScratch& part : parts) {
       maximum = std::max(maximum, part.part_state.row(head)[0]);
     }
     float sum = 0.0f;
-    for (const AttentionScratch& part : job.scratch.threads) {
+    for (const AttentionScratch& part : parts) {
       const float* state = part.part_state.row(head);
       sum += state[1] * std::exp(state[0] - maximum);
     }
     std::fill_n(out, head_dim, 0.0f);
-    for (const AttentionScratch& part : job.scratch.threads) {
+    for (const AttentionScratch& part : parts) {
       const float factor = std::exp(part.part_state.row(head)[0] - maximum) / sum;
       for (int i = 0; i < head_dim; ++i) out[i] += factor * part.part_weighted.row(head)[i];
     }

@@ -2,31 +2,31 @@
 // matrix larger than 16 queries x 256 keys is ever kept.
 #pragma once
 
-#include "graph/kv_cache.h"
 #include "graph/model.h"
+#include "graph/plan.h"
 
 namespace phonelm {
 
 struct AttentionJob {
   const ModelConfig& config;
   const Kernels& kernels;
-  const KvCache& cache;
   const Scratch& scratch;
+  const Plan& plan;
   int layer;
-  int position;    // of the chunk's first token
-  int num_tokens;  // of the chunk
+  int num_threads;
+  bool may_round;  // see HalfPanels
 
   // Query heads that share keys and values.
   int group_size() const { return config.num_heads / config.num_kv_heads; }
 };
 
 // Rotates this thread's share of the queries and keys and stores its share of keys and values in the cache.
-void rotate_and_store(const AttentionJob& job, int thread, int num_threads);
+void rotate_and_store(const AttentionJob& job, int thread);
 
 // This thread's part of the attention; all threads must have stored before. Of several tokens it is some
 // heads and tokens, and leaves them in the scratch memory's `attention`; of one token it is a share of the
 // keys, and leaves a part that `combine_shares` puts together once all threads are done.
-void attend(const AttentionJob& job, int thread, int num_threads);
+void attend(const AttentionJob& job, int thread);
 
 // The attention of one token, all heads, from the threads' shares.
 void combine_shares(const AttentionJob& job, float* out);

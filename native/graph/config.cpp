@@ -129,4 +129,13 @@ ModelConfig read_config(const GgufFile& file) {
   return config;
 }
 
+void check_tokens(const ModelConfig& config, std::span<const int32_t> tokens) {
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= config.vocab_size) {
+      throw Error("token " + std::to_string(token) + " is not in the vocabulary of " +
+                  std::to_string(config.vocab_size));
+    }
+  }
+}
+
 }  // namespace phonelm

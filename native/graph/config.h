@@ -1,6 +1,7 @@
 // What the graph builds: the native form of arch.DecoderConfig, read from GGUF metadata.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,5 +36,8 @@ std::vector<float> rope_frequencies(float theta, int rope_dim);
 
 // Throws Error: an architecture, a field or a value that the graph does not build, by its key's name.
 ModelConfig read_config(const GgufFile& file);
+
+// Throws Error for a token that is not in the vocabulary.
+void check_tokens(const ModelConfig& config, std::span<const int32_t> tokens);
 
 }  // namespace phonelm

@@ -2,7 +2,7 @@
 //
 // Keys lie in blocks of 16 positions, dimension by dimension ([position / 16][dim][16]), values position by
 // position ([position][dim], padded to 16): both products of attention then read 16 neighbouring numbers at
-// once and multiply them with one broadcast number, which is the kernel `half_panel`.
+// once and multiply them with one broadcast number, which is the kernel `half_panels`.
 #pragma once
 
 #include "core/buffer.h"

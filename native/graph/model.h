@@ -3,12 +3,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/buffer.h"
 #include "graph/config.h"
 #include "graph/scratch.h"
+#include "graph/tuning.h"
 #include "kernels/kernels.h"
 #include "threads/pool.h"
 #include "tokenizer/tokenizer.h"
@@ -20,16 +22,26 @@ struct Layer {
   PackedMatrix query, key, value, output;
   const float* ffn_norm = nullptr;
   PackedMatrix gate, up, down;  // no gate in a plain FFN
+  // Instead of down, and of up where there is a gate: a ReLU FFN whose dead neurons are not read at decode.
+  NeuronRows up_rows;
+  NeuronColumns down_columns;
+
+  bool by_neuron() const { return down_columns.data != nullptr; }
 };
 
 struct LoadOptions {
-  std::string isa;      // "" = PHONELM_ISA, or the fastest
-  int num_threads = 0;  // 0 = one for each core
+  std::string isa;                 // "" = PHONELM_ISA, or the fastest
+  std::optional<int> num_threads;  // none: as many as are fastest, by measurement
+  // Store ReLU FFNs neuron by neuron where their types and sizes allow it.
+  bool sparse_ffn = true;
+  // Of the sessions to come, so that a model that leaves no room for them is refused; 0 = not known yet.
+  int context_length = 0;
 };
 
 class Model {
  public:
-  // Throws Error (broken or unsupported file) or std::system_error (file not there or not readable).
+  // Throws Error (broken or unsupported file, not enough memory) or std::system_error (file not there or not
+  // readable).
   static std::shared_ptr<Model> load(const std::string& path, const LoadOptions& options);
 
   const ModelConfig& config() const { return config_; }
@@ -37,6 +49,10 @@ class Model {
   const GgufFile& file() const { return *file_; }
   const Kernels& kernels() const { return *kernels_; }
   ThreadPool& threads() const { return *threads_; }
+  // How many of the threads evaluate one token, and how many a batch.
+  int decode_threads() const { return thread_choice_.decode; }
+  int prefill_threads() const { return thread_choice_.prefill; }
+  int threads_for(int num_tokens) const { return num_tokens == 1 ? decode_threads() : prefill_threads(); }
   // Only inside `threads().run`.
   const Scratch& scratch() const { return *scratch_; }
 
@@ -57,6 +73,7 @@ class Model {
   std::unique_ptr<Tokenizer> tokenizer_;
   const Kernels* kernels_ = nullptr;
   std::unique_ptr<ThreadPool> threads_;
+  ThreadChoice thread_choice_;
   std::unique_ptr<Scratch> scratch_;
   Buffer weights_;
   PackedMatrix embedding_;
@@ -65,7 +82,9 @@ class Model {
   std::vector<Layer> layers_;
 };
 
-// Validates a user's choice (0 = all cores). Throws Error for less than 0 or more than 256.
+// A team never has more.
+inline constexpr int kMaxThreads = 256;
+// Validates a number of threads (0 = all cores). Throws Error for less than 0 or more than kMaxThreads.
 int resolve_num_threads(int num_threads);
 
 }  // namespace phonelm

@@ -19,11 +19,11 @@ class InputBuffer {
         values_(count(max_tokens) * sizeof(float)),
         quants_(count(max_tokens)),
         scales_(count(max_tokens) / kGroupSize * sizeof(float)),
-        sums_(scales_.size()),
+        offsets_(scales_.size()),
         scaled_sums_(scales_.size()),
         low_quants_(quants_.size()),
         low_scales_(scales_.size()),
-        low_sums_(scales_.size()),
+        low_offsets_(scales_.size()),
         low_tokens_(scales_.size()) {}
 
   float* values(int token) const {
@@ -39,11 +39,11 @@ class InputBuffer {
     view.block = num_tokens == 1 ? 1 : kTokenBlock;
     view.quants = quants_.as<int8_t>();
     view.scales = scales_.as<float>();
-    view.sums = sums_.as<int32_t>();
+    view.offsets = offsets_.as<int32_t>();
     view.scaled_sums = scaled_sums_.as<float>();
     view.low_quants = low_quants_.as<int8_t>();
     view.low_scales = low_scales_.as<float>();
-    view.low_sums = low_sums_.as<int32_t>();
+    view.low_offsets = low_offsets_.as<int32_t>();
     view.low_tokens = low_tokens_.as<uint16_t>();
     view.low_limit = num_tokens == 1 ? 0.0f : kBatchLowLimit;
     return view;
@@ -60,11 +60,11 @@ class InputBuffer {
   Buffer values_;
   Buffer quants_;
   Buffer scales_;
-  Buffer sums_;
+  Buffer offsets_;
   Buffer scaled_sums_;
   Buffer low_quants_;
   Buffer low_scales_;
-  Buffer low_sums_;
+  Buffer low_offsets_;
   Buffer low_tokens_;
 };
 
@@ -115,6 +115,8 @@ struct Scratch {
     for (int thread = 0; thread < num_threads; ++thread) {
       own_input.emplace_back(1, widest(config));
       threads.emplace_back(config, kKeyBlock);
+      neurons.emplace_back(static_cast<size_t>(config.intermediate_size) * sizeof(int32_t));
+      panels.emplace_back(largest_panel(config));
     }
   }
 
@@ -122,12 +124,24 @@ struct Scratch {
     return std::max({config.hidden_size, config.num_heads * config.head_dim, config.intermediate_size});
   }
 
+  // A panel of the FFN's matrices in the widest type that is stored neuron by neuron, or a token's two terms.
+  static size_t largest_panel(const ModelConfig& config) {
+    const int cols = std::max(config.hidden_size, config.intermediate_size);
+    return std::max(packed_layout(TensorType::Q8_0, kPanelRows, cols).panel_bytes,
+                    2 * runs_bytes(config.hidden_size));
+  }
+
+  int32_t* live(int thread) const { return neurons[static_cast<size_t>(thread)].as<int32_t>(); }
+  std::byte* panel(int thread) const { return panels[static_cast<size_t>(thread)].data(); }
+
   int chunk;
   Rows residual, query, key, value, attention, gate, up, cosines, sines;
   InputBuffer shared_input;
   // One a thread.
   std::vector<InputBuffer> own_input;
   std::vector<AttentionScratch> threads;
+  std::vector<Buffer> neurons;
+  std::vector<Buffer> panels;
 };
 
 }  // namespace phonelm

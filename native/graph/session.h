@@ -4,7 +4,7 @@
 #include <memory>
 #include <span>
 
-#include "graph/attention.h"
+#include "graph/pass.h"
 
 namespace phonelm {
 
@@ -28,32 +28,23 @@ class Session {
   int context_length() const { return context_length_; }
   size_t kv_bytes() const { return cache_.num_bytes(); }
   const Model& model() const { return *model_; }
+  // Share of live FFN neurons by layer, over the tokens that were evaluated alone; empty before the first
+  // such token, and for a model whose FFN is not stored neuron by neuron.
+  std::vector<double> live_fractions() const;
 
  private:
   void check(std::span<const int32_t> tokens) const;
   void forward(std::span<const int32_t> tokens, float* all_logits);
-  void run_thread(std::span<const int32_t> tokens, float* all_logits, int thread);
-  void embed(std::span<const int32_t> tokens, int thread);
-  void run_layer(int layer, int num_tokens, int thread);
-  void run_ffn(const Layer& layer, int num_tokens, int thread);
-  void run_head(int num_tokens, float* all_logits, int thread);
-  // The input of a matrix product: `fill(token, out)` makes its rows, which are then quantized.
-  template <typename Fill>
-  Activations prepare(int num_tokens, int cols, int thread, Fill fill);
-  // The residual from row `first` on, normalized.
-  Activations prepare_normed(int first, int num_tokens, const float* norm, int thread);
-  Activations prepare_attended(const AttentionJob& job, int thread);
-  // This thread's rows of the product.
-  Range multiply(const PackedMatrix& weights, const Activations& input, float* out, int out_stride,
-                 bool accumulate, int thread);
+  void run_chunk(std::span<const int32_t> tokens, float* all_logits);
 
   std::shared_ptr<const Model> model_;
   int context_length_;
   int position_ = 0;
   bool has_logits_ = false;
   KvCache cache_;
-  const Scratch& scratch_;
   Rows logits_;
+  LiveCounts live_;
+  int num_decoded_ = 0;
 };
 
 }  // namespace phonelm

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+MAX_THREADS: int
+
 def cpu_info() -> dict[str, Any]: ...
 def read_metadata(path: str) -> dict[str, Any]: ...
 def read_tensors(path: str) -> list[dict[str, Any]]: ...
@@ -43,18 +45,30 @@ class Session:
     def step(self, token: int, sampler: Sampler) -> int: ...
     def decode(self, token: int, sampler: Sampler, num_tokens: int) -> list[int]: ...
     def truncate(self, position: int) -> None: ...
+    def live_fractions(self) -> list[float]: ...
 
 class Model:
     metadata: dict[str, Any]
     tensor_types: dict[str, str]
     tensor_shapes: dict[str, list[int]]
     weight_bytes: int
+    buffer_bytes: int
     file_bytes: int
     isa: str
     num_threads: int
+    decode_threads: int
+    prefill_threads: int
     tokenizer: Tokenizer
     @staticmethod
-    def load(path: str, isa: str = "", num_threads: int = 0) -> Model: ...
+    def load(
+        path: str,
+        isa: str = "",
+        num_threads: int | None = None,
+        sparse_ffn: bool = True,
+        context_length: int = 0,
+    ) -> Model: ...
+    def score(self, sequences: list[list[int]], num_scored: list[int]) -> list[tuple[float, bool]]: ...
+    def kv_bytes(self, context_length: int) -> int: ...
     def new_session(self, context_length: int) -> Session: ...
 
 def bench_matmul(

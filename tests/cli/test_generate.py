@@ -43,7 +43,7 @@ def test_a_full_context_is_said(phonelm: Phonelm, tiny_gguf: Path) -> None:
         (["-p", ""], "the prompt is empty"),
         (["-p", "x", "--top-p", "0"], "top_p is 0"),
         (["-p", "x", "--context", "97"], "1 to 96"),
-        (["-p", "x", "--threads", "0"], "num_threads is 0"),
+        (["-p", "x", "--threads", "0"], "threads is 0; take 1 to 256"),
     ],
 )
 def test_what_cannot_run_is_refused(

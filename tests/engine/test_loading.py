@@ -91,3 +91,15 @@ def test_what_is_nothing_here_is_refused_with_the_choices(tmp_path: Path) -> Non
         resolve("nowhere.gguf")
     with pytest.raises(FileNotFoundError, match=r"neither model\.gguf"):
         resolve(tmp_path)
+
+
+@pytest.mark.parametrize("num_threads", [0, -1, 1000, 2**40])
+def test_a_number_of_threads_out_of_range_is_refused(tiny_gguf: Path, num_threads: int) -> None:
+    with pytest.raises(ValueError, match=f"^threads is {num_threads}; take 1 to 256$"):
+        load(tiny_gguf, num_threads=num_threads)
+
+
+def test_a_context_of_any_size_is_refused_by_its_own_reason(tiny_gguf: Path) -> None:
+    for context_length in (0, -5, 2**40):
+        with pytest.raises(ValueError, match="out of range; this model takes 1 to 96"):
+            load(tiny_gguf, context_length=context_length)

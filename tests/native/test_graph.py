@@ -119,7 +119,10 @@ def test_fixed_table_stays_near_the_published_per_call_scaling(tmp_path: Path) -
 @pytest.mark.parametrize("block_type", ["f16", "q8_0", "q4_0", "q4_1"])
 @pytest.mark.parametrize("isa", ISAS)
 def test_quantized_weights(tmp_path: Path, isa: str, block_type: str) -> None:
-    """Against torch with the same rounded weights: what is left is the int8 rounding of the activations."""
+    """Against torch with the same rounded weights: what is left is the rounding of the activations.
+
+    To int8 before the products, to bfloat16 in attention.
+    """
     save_checkpoint(tmp_path, "llama", **SHAPES["mha"])
     path = convert(tmp_path, block_type)
     dequantized = transformers.AutoModelForCausalLM.from_pretrained(
@@ -128,7 +131,7 @@ def test_quantized_weights(tmp_path: Path, isa: str, block_type: str) -> None:
     ids = random_ids()
     expected = torch_logits(dequantized.eval(), ids)
     result = native_logits(path, ids, isa)
-    assert relative_error(result, expected) < (0.002 if block_type == "f16" else 0.01)
+    assert relative_error(result, expected) < (0.002 if block_type == "f16" else 0.012)
 
 
 @pytest.mark.parametrize(("block_type", "bound"), [("f32", 1e-4), ("q4_0", 0.03)])

@@ -24,7 +24,9 @@ def chat(
     top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.9,
     min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the best.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes the answers repeatable.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads; all cores if not given.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")
+    ] = None,
     context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
 ) -> None:
     """Talk with a model in the terminal.

@@ -15,13 +15,22 @@ def load(
     num_threads: int | None = None,
     isa: str | None = None,
     context_length: int | None = None,
+    sparse_ffn: bool = True,
 ) -> Model:
     """Load a GGUF file, a run folder, a Hugging Face folder or a known name.
 
-    `num_threads` None takes all cores, `isa` None the fastest this machine has, `context_length` None the
-    model's own. Raises `FileNotFoundError` for a name that is nothing here and `ValueError` as `Model` does.
+    `num_threads` None takes as many as a short measurement finds fastest, for one token and for a batch apart
+    (`Model.native.decode_threads`, `prefill_threads`), `isa` None the fastest this machine has,
+    `context_length` None the model's own; `sparse_ffn` False reads all neurons of a ReLU model at decode,
+    dead ones too. Raises `FileNotFoundError` for a name that is nothing here, `ValueError` as `Model` does.
     """
-    return Model(resolve(model), num_threads=num_threads, isa=isa, context_length=context_length)
+    return Model(
+        resolve(model),
+        num_threads=num_threads,
+        isa=isa,
+        context_length=context_length,
+        sparse_ffn=sparse_ffn,
+    )
 
 
 def resolve(model: str | Path) -> Path:

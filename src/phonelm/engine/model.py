@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from phonelm import _native
     from phonelm.arch import DecoderConfig
 
+_LONGEST_CONTEXT = 2**31 - 1
+"""What the native core can count."""
+
 
 class Model:
     """The weights of a GGUF file in memory, ready to run.
 
     Calls from several threads are safe: each generation has a session (its own keys and values); only the
     chat's last session is kept, and handed to one caller at a time. Raises `ValueError` for a file that is
-    not a GGUF model this runtime knows, an instruction set this machine lacks, and a context longer than the
-    model's; `FileNotFoundError` for no file.
+    not a GGUF model this runtime knows, an instruction set this machine lacks, a number of threads below 1 or
+    above 256, a context longer than the model's, and a model (with its context, where one is given) that
+    does not fit into the memory left; `FileNotFoundError` for no file.
     """
 
     def __init__(
@@ -37,13 +41,18 @@ class Model:
         num_threads: int | None = None,
         isa: str | None = None,
         context_length: int | None = None,
+        sparse_ffn: bool = True,
     ) -> None:
         from phonelm import _native
 
-        if num_threads is not None and num_threads < 1:
-            raise ValueError(f"num_threads is {num_threads}; give 1 or more")
+        if num_threads is not None and not 1 <= num_threads <= _native.MAX_THREADS:
+            raise ValueError(f"threads is {num_threads}; take 1 to {_native.MAX_THREADS}")
+        # Natively it only counts for the memory that sessions will take; it is checked below.
+        planned = min(max(context_length or 0, 0), _LONGEST_CONTEXT)
         self.path = Path(path)
-        self._native: _native.Model | None = _native.Model.load(str(path), isa or "", num_threads or 0)
+        self._native: _native.Model | None = _native.Model.load(
+            str(path), isa or "", num_threads, sparse_ffn, planned
+        )
         self.metadata: dict[str, Any] = self._native.metadata
         self.tokenizer = Tokenizer(self._native.tokenizer, self.metadata)
         self.context_length = self._checked_context(context_length)
@@ -144,17 +153,22 @@ class Model:
         The boundary is lm-evaluation-harness's: both are tokenized together, spaces at the end of the
         context belong to the continuation. An empty context is the begin- or end-of-text token.
         """
-        before, after = self._split(context, continuation)
-        ids = self._checked_ids([*before, *after])
-        session = self.native.new_session(len(ids))
-        if len(before) > 1:
-            session.prefill(before[:-1])
-        logits = session.prefill_logits([before[-1], *after[:-1]]).astype(np.float64)
-        rows = np.arange(len(after))
-        peak = logits.max(axis=-1)
-        normalizer = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=-1))
-        total = float((logits[rows, after] - normalizer).sum())
-        return total, bool((logits.argmax(axis=-1) == np.asarray(after)).all())
+        return self.loglikelihoods([(context, continuation)])[0]
+
+    def loglikelihoods(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, bool]]:
+        """Return `loglikelihood` of many (context, continuation) pairs, in order.
+
+        They pass through the weights together, a full batch at a time, which for short texts is several times
+        faster than one by one. Raises `ValueError` as `loglikelihood` does, before anything is evaluated.
+        """
+        sequences, num_scored = [], []
+        for context, continuation in pairs:
+            before, after = self._split(context, continuation)
+            # The last token is only compared with, never evaluated: it needs no place in the context.
+            self._checked_ids([*before, *after][:-1])
+            sequences.append([*before, *after])
+            num_scored.append(len(after))
+        return self.native.score(sequences, num_scored)
 
     def close(self) -> None:
         """Let go of the weights; the model cannot be used afterwards."""

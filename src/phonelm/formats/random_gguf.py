@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,14 @@ from phonelm.formats.gguf_config import config_metadata
 from phonelm.formats.gguf_writer import GgufTensor, LazyTensor, write_gguf
 from phonelm.formats.quantization import quantize
 
-# Standard deviation of the levels of a block: uniform nibbles, uniform bytes.
-_LEVEL_STD = {"q4_0": 4.61, "q4_1": 4.61, "q8_0": 73.3}
+# Standard deviation of the levels of a block: -7 to 7 with 0 twice as often, 0 to 15, -127 to 127.
+_LEVEL_STD = {"q4_0": 4.18, "q4_1": 4.61, "q8_0": 73.3}
+
+
+# Root mean square of the steps of blocks, drawn evenly between 0.5 and 1.5.
+_STEP_SIZE = (13 / 12) ** 0.5
+# Channels that hold the same number for every token and layer when a share of neurons is to be dead.
+_CONSTANT_CHANNELS = 64
 
 
 def write_random_gguf(
@@ -26,11 +33,15 @@ def write_random_gguf(
     block_type: str = "q4_0",
     embedding_type: str = "q8_0",
     seed: int = 0,
+    dead_fraction: float | None = None,
 ) -> None:
     """Write a loadable model with random weights of variance 1 / columns and a tokenizer of bytes.
 
-    Blocks are drawn as bytes, which takes about a second a GB. Raises `ValueError` for a decoder that the
-    runtime cannot run, an unknown type, and a vocabulary below 257.
+    `dead_fraction` is the expected share of FFN neurons whose gate is negative, others for each token (half
+    of them without it): a few channels of the residual are constant, and each gate's weights there move its
+    normal distribution. Blocks are drawn as bytes, which takes about a second a GB. Raises `ValueError` for a
+    decoder that the runtime cannot run, an unknown type, a vocabulary below 257, and a dead fraction that is
+    not between 0 and 1 or not for a ReLU FFN.
     """
     metadata = {
         **config_metadata(config),
@@ -39,24 +50,76 @@ def write_random_gguf(
         "general.quantization_version": 2,
         **byte_tokenizer_metadata(config.vocab_size),
     }
-    write_gguf(path, metadata, _tensors(config, block_type, embedding_type, seed))
+    if dead_fraction is not None:
+        _check_dead(config, dead_fraction)
+    write_gguf(path, metadata, _tensors(config, block_type, embedding_type, seed, dead_fraction))
+
+
+def _check_dead(config: DecoderConfig, dead_fraction: float) -> None:
+    if not 0 < dead_fraction < 1:
+        raise ValueError(f"the dead fraction is {dead_fraction}; give a number between 0 and 1")
+    if config.activation not in ("relu", "relu2"):
+        raise ValueError(f"{config.activation} has no dead neurons; take a decoder with relu or relu2")
 
 
 def _tensors(
-    config: DecoderConfig, block_type: str, embedding_type: str, seed: int
+    config: DecoderConfig, block_type: str, embedding_type: str, seed: int, dead_fraction: float | None
 ) -> Iterator[tuple[str, GgufTensor]]:
     rng = np.random.default_rng(seed)
     for tensor in model_tensors(config):
         if tensor.role == "vector":
             yield tensor.name, np.ones(tensor.shape, np.float32)
+            continue
+        weight_type = stored_type(tensor, block_type, embedding_type)
+        if dead_fraction is None:
+            yield tensor.name, _random(tensor, weight_type, tensor.shape[-1] ** -0.5, rng)
         else:
-            yield tensor.name, _random(tensor, stored_type(tensor, block_type, embedding_type), rng)
+            yield tensor.name, _with_dead(config, tensor, weight_type, dead_fraction, rng)
 
 
-def _random(tensor: TensorShape, weight_type: str, rng: np.random.Generator) -> LazyTensor:
-    scale = tensor.shape[-1] ** -0.5
+def _random(tensor: TensorShape, weight_type: str, scale: float, rng: np.random.Generator) -> LazyTensor:
     make = _blocks if weight_type in _LEVEL_STD else _numbers
     return LazyTensor(weight_type, tensor.shape, lambda: make(tensor.shape, weight_type, scale, rng))
+
+
+def _with_dead(
+    config: DecoderConfig,
+    tensor: TensorShape,
+    weight_type: str,
+    dead_fraction: float,
+    rng: np.random.Generator,
+) -> LazyTensor:
+    """The embedding is 1 in the constant channels and has variance 1 elsewhere; nothing adds to the former
+    and little to the latter, so that a gate's input keeps its distribution through all layers.
+    """
+    scale = tensor.shape[-1] ** -0.5
+    if tensor.role == "embedding":
+        return _changed(_random(tensor, weight_type, 1.0, rng), columns=1.0)
+    if tensor.name.endswith(("attn_output.weight", "ffn_down.weight")):
+        return _changed(_random(tensor, weight_type, 0.1 * scale, rng), rows=0.0)
+    gate = "ffn_gate.weight" if config.ffn == "gated" else "ffn_up.weight"
+    if tensor.name.endswith(gate):
+        deviation = (1 - _CONSTANT_CHANNELS / config.hidden_size) ** 0.5
+        shift = -deviation * NormalDist().inv_cdf(dead_fraction) / _CONSTANT_CHANNELS
+        return _changed(_random(tensor, weight_type, scale, rng), columns=shift)
+    return _random(tensor, weight_type, scale, rng)
+
+
+def _changed(tensor: LazyTensor, columns: float | None = None, rows: float | None = None) -> LazyTensor:
+    """The tensor with one number in the constant channels, being its first columns or rows."""
+    elements, size = BLOCKS[tensor.type]
+
+    def make() -> NDArray[np.uint8]:
+        data = tensor.make().reshape(tensor.shape[0], tensor.shape[1] // elements, size).copy()
+        value = columns if columns is not None else rows
+        block = quantize(np.full((1, elements), value, np.float32), tensor.type).reshape(size)
+        if columns is not None:
+            data[:, : _CONSTANT_CHANNELS // elements] = block
+        else:
+            data[:_CONSTANT_CHANNELS] = block
+        return data
+
+    return LazyTensor(tensor.type, tensor.shape, make)
 
 
 def _numbers(
@@ -72,11 +135,19 @@ def _blocks(
     count = shape[0] * shape[1] // elements
     blocks = np.frombuffer(bytearray(rng.bytes(count * size)), np.uint8).reshape(count, size)
     steps = rng.random(count, dtype=np.float32) + np.float32(0.5)
-    steps *= np.float32(scale / _LEVEL_STD[weight_type])
+    steps *= np.float32(scale / _LEVEL_STD[weight_type] / _STEP_SIZE)
     blocks[:, :2] = steps.astype(np.float16).view(np.uint8).reshape(count, 2)
     if weight_type == "q4_1":
         blocks[:, 2:4] = (-7.5 * steps).astype(np.float16).view(np.uint8).reshape(count, 2)
+    elif weight_type == "q4_0":
+        _center_nibbles(blocks[:, 2:])
     elif weight_type == "q8_0":
         levels = blocks[:, 2:].view(np.int8)
         np.maximum(levels, -127, out=levels)  # quantizers never give -128
     return blocks
+
+
+def _center_nibbles(nibbles: NDArray[np.uint8]) -> None:
+    """Level -8 becomes 0: weights whose mean is not zero would add up over the layers."""
+    nibbles |= ((nibbles & 0x0F) == 0).astype(np.uint8) << 3
+    nibbles |= ((nibbles & 0xF0) == 0).astype(np.uint8) << 7

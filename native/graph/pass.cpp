@@ -1,0 +1,223 @@
+#include "graph/pass.h"
+
+#include <algorithm>
+
+#include "graph/rope.h"
+
+namespace phonelm {
+
+namespace {
+
+int itself(int row) { return row; }
+
+// What the readers of an input want; a matrix that is not there has no rows.
+Pass::Form form_for(std::initializer_list<const PackedMatrix*> readers) {
+  Pass::Form form{false, false};
+  for (const PackedMatrix* reader : readers) {
+    form.quants = form.quants || (reader->rows > 0 && reader->quantized());
+    form.floats = form.floats || (reader->rows > 0 && !reader->quantized());
+  }
+  return form;
+}
+
+// Indices of the positive ones in [begin, end).
+int find_positive(const float* x, int begin, int end, int32_t* found) {
+  int count = 0;
+  for (int i = begin; i < end; ++i) {
+    found[count] = i;
+    count += x[i] > 0.0f;
+  }
+  return count;
+}
+
+}  // namespace
+
+void Pass::run_layers(int thread) const {
+  embed(thread);
+  model_.threads().barrier();
+  for (int layer = 0; layer < model_.config().num_layers; ++layer) {
+    run_attention(layer, thread);
+    run_ffn(layer, thread);
+  }
+}
+
+void Pass::embed(int thread) const {
+  const Range share = share_of(num_tokens(), thread, num_threads_);
+  for (int token = share.begin; token < share.end; ++token) {
+    unpack_row(model_.embedding(), tokens_[static_cast<size_t>(token)], scratch_.residual.row(token));
+    rope_angles(model_.config(), plan_.place(token).position, scratch_.cosines.row(token),
+                scratch_.sines.row(token));
+  }
+}
+
+void Pass::run_attention(int index, int thread) const {
+  const ModelConfig& config = model_.config();
+  const Layer& layer = model_.layers()[static_cast<size_t>(index)];
+  ThreadPool& threads = model_.threads();
+  const Scratch& s = scratch_;
+
+  const Form form = form_for({&layer.query, &layer.key, &layer.value});
+  const Activations normed = prepare_normed(num_tokens(), itself, layer.attention_norm, form, thread);
+  multiply(layer.query, normed, s.query, false, thread);
+  multiply(layer.key, normed, s.key, false, thread);
+  multiply(layer.value, normed, s.value, false, thread);
+  threads.barrier();
+
+  const bool may_round = form.quants && num_tokens() > 1;
+  const AttentionJob job{config, model_.kernels(), scratch_, plan_, index, num_threads_, may_round};
+  rotate_and_store(job, thread);
+  threads.barrier();
+  attend(job, thread);
+  threads.barrier();
+
+  const int width = config.num_heads * config.head_dim;
+  const Form output_form = form_for({&layer.output});
+  const Activations attended = num_tokens() == 1 ? prepare(1, width, output_form, thread,
+                                                           [&](int, float* out) { combine_shares(job, out); })
+                                                 : prepare_rows(s.attention, width, output_form, thread);
+  multiply(layer.output, attended, s.residual, true, thread);
+  threads.barrier();
+}
+
+void Pass::run_ffn(int index, int thread) const {
+  const ModelConfig& config = model_.config();
+  const Layer& layer = model_.layers()[static_cast<size_t>(index)];
+  const bool one_by_neuron = layer.by_neuron() && num_tokens() == 1;
+  one_by_neuron ? activate_live(layer, index, thread) : activate_all(layer, thread);
+  model_.threads().barrier();
+
+  const Rows& activated = config.gated ? scratch_.gate : scratch_.up;
+  const Form form = layer.by_neuron() ? Form{true, false} : form_for({&layer.down});
+  const Activations input = prepare_rows(activated, config.intermediate_size, form, thread);
+  if (one_by_neuron) {
+    const Range rows = share_of(config.hidden_size, thread, num_threads_, kColumnRows);
+    model_.kernels().neuron_columns(layer.down_columns, rows.begin, rows.end, input,
+                                    scratch_.residual.row(0));
+  } else if (layer.by_neuron()) {
+    multiply_by_panels(layer.down_columns, input, scratch_.residual, true, thread);
+  } else {
+    multiply(layer.down, input, scratch_.residual, true, thread);
+  }
+  model_.threads().barrier();
+}
+
+void Pass::activate_all(const Layer& layer, int thread) const {
+  const ModelConfig& config = model_.config();
+  const Scratch& s = scratch_;
+  Form form = form_for({&layer.gate, &layer.up});
+  form.quants = form.quants || layer.by_neuron();
+  const Activations normed = prepare_normed(num_tokens(), itself, layer.ffn_norm, form, thread);
+  const bool by_panels = config.gated && layer.by_neuron();
+  const Range share = by_panels ? multiply_by_panels(layer.up_rows, normed, s.up, false, thread)
+                                : multiply(layer.up, normed, s.up, false, thread);
+  if (config.gated) multiply(layer.gate, normed, s.gate, false, thread);
+  const Rows& live = config.gated ? s.gate : s.up;
+  // Gate and up have the same panels, so a thread activates just what it made.
+  const int begin = share.begin * kPanelRows;
+  const int size = share.end * kPanelRows - begin;
+  for (int token = 0; token < num_tokens(); ++token) {
+    const float* up = config.gated ? s.up.row(token) + begin : nullptr;
+    model_.kernels().activate(config.activation, live.row(token) + begin, up, size);
+  }
+}
+
+void Pass::activate_live(const Layer& layer, int index, int thread) const {
+  const ModelConfig& config = model_.config();
+  const Activations normed = prepare_normed(1, itself, layer.ffn_norm, {true, true}, thread);
+  const Rows& first = config.gated ? scratch_.gate : scratch_.up;
+  const Range share = multiply(config.gated ? layer.gate : layer.up, normed, first, false, thread);
+  const int begin = share.begin * kPanelRows;
+  const int end = share.end * kPanelRows;
+  float* values = first.row(0);
+  model_.kernels().activate(config.activation, values + begin, nullptr, end - begin);
+  int32_t* neurons = scratch_.live(thread);
+  const int num_live = find_positive(values, begin, end, neurons);
+  if (live_) live_->add(thread, index, num_live);
+  if (!config.gated) return;
+  float* up = scratch_.up.row(0);
+  model_.kernels().neuron_rows(layer.up_rows, neurons, num_live, normed,
+                               reinterpret_cast<int8_t*>(scratch_.panel(thread)), up);
+  for (int i = 0; i < num_live; ++i) values[neurons[i]] *= up[neurons[i]];
+}
+
+Range Pass::head_share(int thread) const { return share_of(model_.head().num_panels, thread, num_threads_); }
+
+void Pass::run_head(std::span<const int32_t> rows, float* out, int stride, int thread) const {
+  const int num_rows = static_cast<int>(rows.size());
+  const auto row_of = [&](int i) { return rows[static_cast<size_t>(i)]; };
+  const PackedMatrix& head = model_.head();
+  const Activations input = prepare_normed(num_rows, row_of, model_.output_norm(), form_for({&head}), thread);
+  const Range share = head_share(thread);
+  model_.kernels().matmul(head, share.begin, share.end, input, out, stride, false);
+}
+
+const InputBuffer& Pass::input_buffer(int num_rows, int thread) const {
+  // One row: every thread makes its own copy, which costs less than a barrier.
+  return num_rows == 1 ? scratch_.own_input[static_cast<size_t>(thread)] : scratch_.shared_input;
+}
+
+Range Pass::rows_to_make(int num_rows, int thread) const {
+  return num_rows == 1 ? Range{0, 1} : share_of(num_rows, thread, num_threads_, kTokenBlock);
+}
+
+template <typename Make>
+Activations Pass::prepare(int num_rows, int cols, Form form, int thread, Make make) const {
+  const InputBuffer& target = input_buffer(num_rows, thread);
+  const Activations input = target.view(num_rows, cols);
+  const Range share = rows_to_make(num_rows, thread);
+  // Rows that are only read as quants are made in one place, which stays in the first cache.
+  float* passing = scratch_.own_input[static_cast<size_t>(thread)].values(0);
+  for (int row = share.begin; row < share.end; ++row) {
+    float* values = form.floats ? target.values(row) : passing;
+    make(row, values);
+    if (form.quants) model_.kernels().quantize(values, row, input);
+  }
+  if (num_rows > 1) model_.threads().barrier();
+  return input;
+}
+
+Activations Pass::prepare_rows(const Rows& rows, int cols, Form form, int thread) const {
+  Activations input = input_buffer(num_tokens(), thread).view(num_tokens(), cols);
+  input.values = rows.row(0);
+  input.stride = rows.stride;
+  if (!form.quants) return input;
+  const Range share = rows_to_make(num_tokens(), thread);
+  for (int row = share.begin; row < share.end; ++row) {
+    model_.kernels().quantize(rows.row(row), row, input);
+  }
+  if (num_tokens() > 1) model_.threads().barrier();
+  return input;
+}
+
+template <typename RowOf>
+Activations Pass::prepare_normed(int num_rows, RowOf row_of, const float* norm, Form form, int thread) const {
+  const ModelConfig& config = model_.config();
+  return prepare(num_rows, config.hidden_size, form, thread, [&](int i, float* out) {
+    const float* source = scratch_.residual.row(row_of(i));
+    model_.kernels().rms_norm(source, norm, config.hidden_size, config.norm_eps, out);
+  });
+}
+
+Range Pass::multiply(const PackedMatrix& weights, const Activations& input, const Rows& out, bool accumulate,
+                     int thread) const {
+  const Range share = share_of(weights.num_panels, thread, num_threads_);
+  model_.kernels().matmul(weights, share.begin, share.end, input, out.row(0), out.stride, accumulate);
+  return share;
+}
+
+template <typename Matrix>
+Range Pass::multiply_by_panels(const Matrix& weights, const Activations& input, const Rows& out,
+                               bool accumulate, int thread) const {
+  PackedMatrix panel = panel_layout(weights);
+  const Range share = share_of(panel.num_panels, thread, num_threads_);
+  std::byte* memory = scratch_.panel(thread);
+  panel.data = memory;
+  panel.num_panels = 1;
+  for (int index = share.begin; index < share.end; ++index) {
+    to_panel(weights, index, memory);
+    model_.kernels().matmul(panel, 0, 1, input, out.row(0) + index * kPanelRows, out.stride, accumulate);
+  }
+  return share;
+}
+
+}  // namespace phonelm

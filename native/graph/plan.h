@@ -1,0 +1,58 @@
+// Which sequence each token of a chunk belongs to. A chunk may hold tokens of one sequence (a session's) or
+// runs of several that share nothing but the pass through the weights.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "graph/kv_cache.h"
+
+namespace phonelm {
+
+// A run of a sequence's tokens. The sequence's keys and values lie in a cache from a slot on, which is a
+// multiple of KvCache::kBlock.
+struct Segment {
+  const KvCache* cache;
+  int slot;
+  int position;  // in the sequence, of the run's first token
+  int num_tokens;
+};
+
+class Plan {
+ public:
+  // Of one token of the chunk.
+  struct Place {
+    const KvCache* cache;
+    int first_slot;  // of its sequence
+    int position;
+    int slot() const { return first_slot + position; }
+  };
+  // Up to 16 neighbouring tokens of one sequence, whose attention is computed together.
+  struct Block {
+    int first;
+    int num_tokens;
+  };
+
+  explicit Plan(std::span<const Segment> segments) {
+    for (const Segment& segment : segments) {
+      const int first = num_tokens();
+      for (int i = 0; i < segment.num_tokens; ++i) {
+        places_.push_back({segment.cache, segment.slot, segment.position + i});
+      }
+      for (int i = 0; i < segment.num_tokens; i += kTokenBlock) {
+        const int rest = segment.num_tokens - i;
+        blocks_.push_back({first + i, rest < kTokenBlock ? rest : kTokenBlock});
+      }
+    }
+  }
+
+  int num_tokens() const { return static_cast<int>(places_.size()); }
+  const Place& place(int token) const { return places_[static_cast<size_t>(token)]; }
+  const std::vector<Block>& blocks() const { return blocks_; }
+
+ private:
+  std::vector<Place> places_;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace phonelm

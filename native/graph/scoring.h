@@ -1,0 +1,28 @@
+// How likely a model finds given tokens: what evaluations ask thousands of times. Sequences pass through the
+// weights together, a full chunk at a time, each with its own keys and values, and logits are made for scored
+// tokens only.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "graph/model.h"
+
+namespace phonelm {
+
+struct ScoreRequest {
+  std::span<const int32_t> tokens;
+  int num_scored;  // the last ones; at least one token stands before them
+};
+
+struct Score {
+  double log_probability;  // natural, the sum over the scored tokens
+  bool greedy;             // each of them is a most likely one
+};
+
+// One score a request. Throws Error for a request without tokens to score or before them, a sequence longer
+// than the model's context, or an unknown token, before anything is evaluated.
+std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests);
+
+}  // namespace phonelm
