@@ -1,6 +1,17 @@
 """Speed and memory of models as a user meets them."""
 
+from phonelm.bench.checks import KV_TYPES, check_file
 from phonelm.bench.memory import peak_rss_bytes
-from phonelm.bench.speed import BenchResult, Spread, measure, measure_file
+from phonelm.bench.process import measure_file
+from phonelm.bench.result import BenchResult, Spread
+from phonelm.bench.speed import measure
 
-__all__ = ["BenchResult", "Spread", "measure", "measure_file", "peak_rss_bytes"]
+__all__ = [
+    "KV_TYPES",
+    "BenchResult",
+    "Spread",
+    "check_file",
+    "measure",
+    "measure_file",
+    "peak_rss_bytes",
+]

@@ -11,11 +11,25 @@ def peak_rss_bytes() -> int:
 
     On Linux from `VmHWM`: `ru_maxrss` of a fresh process still counts the process it was started from.
     """
+    return _status_bytes("VmHWM") or _usage_bytes()
+
+
+def rss_bytes() -> int:
+    """Return the memory this process holds now, in bytes; its peak where the system tells only that."""
+    return _status_bytes("VmRSS") or _usage_bytes()
+
+
+def _status_bytes(name: str) -> int:
+    """A line of Linux's account of this process; 0 on other systems."""
     status = Path("/proc/self/status")
     if status.is_file():
         for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
+    return 0
+
+
+def _usage_bytes() -> int:
     try:
         import resource
     except ImportError:

@@ -3,81 +3,136 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from phonelm.bench import BenchResult, Spread
+    from phonelm.bench import BenchResult
 
 
 def bench(
+    context: typer.Context,
     models: Annotated[list[str], typer.Argument(help="GGUF files, run folders or known names.")],
-    prompt: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 512,
-    generate: Annotated[int, typer.Option(help="Tokens to make.")] = 128,
-    repeats: Annotated[int, typer.Option(help="Runs; the median is shown.")] = 3,
-    threads: Annotated[int | None, typer.Option(help="Threads; all cores if not given.")] = None,
+    prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 512,
+    generate: Annotated[int, typer.Option(min=1, help="Tokens to make.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs; the median is shown.")] = 3,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads; chosen by a short measurement if not given.")
+    ] = None,
     isa: Annotated[str | None, typer.Option(help="Instruction set; the fastest here if not given.")] = None,
+    kv: Annotated[str, typer.Option(help="Type of keys and values in the cache.")] = "f16",
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Compute the dead neurons of ReLU models too.")
+    ] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also show the dead neurons of ReLU models by layer.")
+    ] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of a table.")
     ] = False,
 ) -> None:
     """Measure the speed and memory of models.
 
-    Prefill, decode, time to the first token and peak memory; each model runs in a process of its own.
+    Prefill and decode, with their share of what this machine's kernels and memory can do; time to the first
+    token; peak memory and its parts; the kernels that ran; a checksum of the output;
+    of ReLU models the share of dead neurons, which decode skips. Each model runs in a
+    process of its own. A model that cannot run is refused before any is measured.
 
     \b
     Example:
-      phonelm bench smollm2-135m-instruct --prompt 512 --generate 128 --repeats 5
+      phonelm bench smollm2-135m-instruct runs/nano --prompt 512 --generate 128 --repeats 5
     """
-    from phonelm.bench import measure_file
+    from phonelm.bench import check_file
     from phonelm.engine import resolve
-    from phonelm.files import provenance
+
+    _check_options(context, isa, kv)
+    options: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "generate": generate,
+        "repeats": repeats,
+        "num_threads": threads,
+        "isa": isa,
+        "sparse_ffn": not dense,
+    }
+    paths = [resolve(model) for model in models]
+    for path in paths:
+        check_file(path, prompt, generate)
+    results, failed = _measure_all(models, paths, options)
+    if json_:
+        _print_document(results, failed, {**options, "kv": kv})
+    elif results:
+        _print_tables(results, layers)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check_options(context: typer.Context, isa: str | None, kv: str) -> None:
+    from phonelm import _native
+    from phonelm.bench import KV_TYPES
+
+    if forced := isa or os.environ.get("PHONELM_ISA"):
+        _one_of(
+            "instruction set", forced, _native.cpu_info()["isas"], context, "--isa" if isa else "PHONELM_ISA"
+        )
+    _one_of("KV cache type", kv, KV_TYPES, context, "--kv")
+
+
+def _one_of(what: str, value: str, names: Sequence[str], context: typer.Context, source: str) -> None:
+    if value not in names:
+        message = f"{what} '{value}' is not one of: {', '.join(names)}"
+        raise typer.BadParameter(message, ctx=context, param_hint=f"'{source}'")
+
+
+def _measure_all(
+    models: list[str], paths: list[Path], options: dict[str, Any]
+) -> tuple[list[BenchResult], list[dict[str, str]]]:
+    """Measure one model after the other; one that fails is said, and left out of the results."""
+    from phonelm.bench import measure_file
+    from phonelm.cli.errors import explain
     from phonelm.progress import TerminalProgress
 
     progress = TerminalProgress()
-    paths = [resolve(model) for model in models]
-    results = []
-    for path in paths:
+    results, failed = [], []
+    for model, path in zip(models, paths, strict=True):
         progress.line(f"measuring {path}")
-        results.append(measure_file(path, prompt, generate, repeats, threads, isa))
-    if json_:
-        document = {"made": provenance(), "results": [result.model_dump() for result in results]}
-        print(json.dumps(document))
-    else:
-        _print_table(results)
+        try:
+            result = measure_file(path, **options)
+            results.append(result.model_copy(update={"model": model}))
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
+            failed.append({"model": model, "error": explain(error)})
+            print(f"phonelm: {model}: {explain(error)}", file=sys.stderr)
+    return results, failed
 
 
-def _print_table(results: list[BenchResult]) -> None:
+def _print_document(results: list[BenchResult], failed: list[dict[str, str]], config: dict[str, Any]) -> None:
+    from phonelm.files import provenance
+    from phonelm.profile.device import machine_info
+
+    document = {
+        "made": provenance(config=config),
+        "machine": machine_info().model_dump(),
+        "results": [result.model_dump() for result in results],
+        "failed": failed,
+    }
+    print(json.dumps(document))
+
+
+def _print_tables(results: list[BenchResult], layers: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    first = results[0]
-    table = Table(
-        title=f"{first.isa}, {first.threads} threads, {first.repeats} repeats", title_justify="left"
-    )
-    table.add_column("model", overflow="fold")
-    for name in (
-        f"prefill of {first.prompt_tokens}\ntokens/s",
-        f"decode of {first.generated_tokens}\ntokens/s",
-        "first token\nms",
-        "weights\nMB",
-        "KV\nMB",
-        "peak\nMB",
-    ):
-        table.add_column(name, justify="right")
-    for result in results:
-        table.add_row(
-            result.model,
-            _speed(result.prefill_tok_s),
-            _speed(result.decode_tok_s),
-            f"{result.first_token_s.median * 1e3:.0f}",
-            *(f"{size / 1e6:.0f}" for size in (result.weight_bytes, result.kv_bytes, result.peak_rss_bytes)),
-        )
+    from phonelm.bench.table import bench_table, layers_table
+
     # Into a file or a pipe the table goes whole, whatever the width of the terminal.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
-
-
-def _speed(spread: Spread) -> str:
-    return f"{spread.median:.1f}\n({spread.low:.0f} to {spread.high:.0f})"
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console.print(bench_table(results))
+    if layers and any(result.live_fractions for result in results):
+        console.print(layers_table(results))
+    elif layers:
+        console.print(
+            "no neurons were skipped: no ReLU, weights of another type than Q4_0 and Q8_0, or --dense"
+        )

@@ -1,0 +1,36 @@
+"""What can be refused before anything is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+KV_TYPES = ("f16",)
+"""Types in which the runtime can keep keys and values."""
+
+
+def check_counts(prompt_tokens: int, generate: int, repeats: int) -> None:
+    """Raise `ValueError` for a count below 1."""
+    if min(prompt_tokens, generate, repeats) < 1:
+        raise ValueError("prompt, generate and repeats must each be at least 1")
+
+
+def check_context(name: str, context_length: int, prompt_tokens: int, generate: int) -> None:
+    """Raise `ValueError` when prompt and answer do not fit into the model's context."""
+    if prompt_tokens + generate > context_length:
+        raise ValueError(
+            f"{prompt_tokens} + {generate} tokens exceed the context of {name}, "
+            f"{context_length}; lower --prompt or --generate"
+        )
+
+
+def check_file(path: Path, prompt_tokens: int, generate: int) -> None:
+    """Raise `ValueError` or `OSError` for a file whose header tells that it cannot be measured."""
+    from phonelm import _native
+    from phonelm.formats import config_from_gguf
+
+    metadata = _native.read_metadata(str(path))
+    try:
+        config = config_from_gguf(metadata, {tensor["name"] for tensor in _native.read_tensors(str(path))})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    check_context(str(path), config.context_length, prompt_tokens, generate)

@@ -1,0 +1,103 @@
+"""What bounds the speed of a model: bytes that decode reads, operations of a prompt, the machine's rates."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from phonelm.arch import DecoderConfig, kv_bytes_per_token
+from phonelm.arch.arithmetic import BLOCKS, known_type, tensor_bytes
+from phonelm.bench.result import BenchResult, Timing
+
+if TYPE_CHECKING:
+    from phonelm import _native
+
+PANEL_ROWS = 16
+"""Rows that the kernels read together: matrices are packed in whole panels."""
+SCALE_BYTES = 2
+"""Of a block of the types that dead neurons are skipped in: Q4_0, Q8_0."""
+MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 16, 2 << 30
+"""What `read_bandwidth` takes at most, and the least that it can share between many threads."""
+MIN_SAMPLES, SAMPLING_S = 3, 0.25
+"""How often at least, and for how long, each rate is measured."""
+
+
+def packed_bytes(model: _native.Model) -> dict[str, int]:
+    """Bytes of each tensor as the kernels read it: rows in whole panels of 16."""
+    sizes = {}
+    for name, dims in model.tensor_shapes.items():
+        columns, rows = (*dims, 1)[:2]
+        padded = -(-rows // PANEL_ROWS) * PANEL_ROWS if rows > 1 else 1
+        sizes[name] = tensor_bytes((padded, columns), model.tensor_types[name])
+    return sizes
+
+
+def bytes_by_type(sizes: Mapping[str, int], types: Mapping[str, str]) -> dict[str, int]:
+    """Add up the bytes of the tensors of each type; the type with the most comes first."""
+    totals: Counter[str] = Counter()
+    for name, size in sizes.items():
+        totals[types[name]] += size
+    return dict(totals.most_common())
+
+
+def decode_bytes(
+    sizes: Mapping[str, int], config: DecoderConfig, prompt_tokens: int, generated_tokens: int
+) -> int:
+    """Bytes that one of the generated tokens reads on average: weights, keys and values.
+
+    Every weight is read once, but of the embedding table only one row, unless it is the head too. The token
+    after i others reads the keys and values of i + 1.
+    """
+    untied = "output.weight" in sizes
+    weights = sum(size for name, size in sizes.items() if not (untied and name == "token_embd.weight"))
+    return weights + round(kv_bytes_per_token(config) * (prompt_tokens + (generated_tokens + 1) / 2))
+
+
+def skipped_bytes(
+    sizes: Mapping[str, int], types: Mapping[str, str], config: DecoderConfig, live_fractions: Sequence[float]
+) -> int:
+    """Bytes of dead neurons that a generated token does not read, by the live share of each layer.
+
+    Up's rows are skipped whole where there is a gate to tell that a neuron is dead; of down's columns the
+    scales (2 bytes a block) are read for all.
+    """
+    skipped = 0.0
+    for layer, live in enumerate(live_fractions):
+        down = f"blk.{layer}.ffn_down.weight"
+        skippable = sizes[down] * (1 - SCALE_BYTES / BLOCKS[known_type(types[down])][1])
+        if config.ffn == "gated":
+            skippable += sizes[f"blk.{layer}.ffn_up.weight"]
+        skipped += (1 - live) * skippable
+    return round(skipped)
+
+
+def with_limits(timing: Timing) -> BenchResult:
+    """Measure the machine's rates for the bytes and threads of a timing (best of several: noise only slows).
+
+    The bytes are those of all neurons, dead ones too: other tokens read those, so that they are what decides
+    whether a model stays in the cache. Threads without a core of their own add nothing to the rates.
+    """
+    from phonelm import _native
+
+    num_cores = _native.cpu_info()["num_cores"]
+    readers, workers = min(timing.decode_threads, num_cores), min(timing.prefill_threads, num_cores)
+    footprint = min(max(timing.dense_bytes_per_token, MIN_FOOTPRINT_BYTES), MAX_FOOTPRINT_BYTES)
+    bandwidth = _best(lambda: _native.read_bandwidth(footprint, readers))
+    peak = _best(lambda: _native.peak_int8_ops(workers, timing.isa))
+    return BenchResult(
+        **timing.model_dump(),
+        bandwidth_bytes_per_s=bandwidth,
+        int8_ops_per_s=peak,
+        decode_bandwidth_share=timing.decode_bytes_per_token * timing.decode_tok_s.median / bandwidth,
+        prefill_peak_share=timing.prefill_ops_per_token * timing.prefill_tok_s.median / peak,
+    )
+
+
+def _best(rate: Callable[[], float]) -> float:
+    end = time.perf_counter() + SAMPLING_S
+    samples: list[float] = []
+    while len(samples) < MIN_SAMPLES or time.perf_counter() < end:
+        samples.append(rate())
+    return max(samples)
