@@ -37,8 +37,8 @@ test: install lint native-check
 	$(BIN)/phonelm pull smollm2-135m-instruct || echo "no real model: its tests will skip"
 	$(BIN)/pytest -m "slow or not slow"
 
+# Sets the other runtimes up on first use: llama.cpp is built from source, which takes minutes.
 bench: install
-	$(BIN)/phonelm pull smollm2-135m-instruct
 	$(BIN)/python benchmarks/runtime.py
 
 format: install
