@@ -61,13 +61,9 @@ def describe(job: Job) -> Job:
 
 
 def rates(job: Job) -> Job:
-    """What the machine can do: bytes a second for as many as a token reads, int8 operations a second."""
-    from phonelm.bench.limits import MAX_FOOTPRINT_BYTES, MIN_FOOTPRINT_BYTES
-
+    """What the machine can do: int8 operations a second."""
     threads = min(job["threads"], _native.cpu_info()["num_cores"])
-    footprint = min(max(job["decode_bytes"], MIN_FOOTPRINT_BYTES), MAX_FOOTPRINT_BYTES)
     return {
-        "bytes_per_s": _best(lambda: _native.read_bandwidth(footprint, threads)),
         "int8_ops_per_s": _best(lambda: _native.peak_int8_ops(threads, job["isa"])),
     }
 
@@ -81,8 +77,9 @@ def speed(job: Job) -> Job:
         short = _run(model, job["short_prompt"], job["generate"])
         text = job["text_prompt"]
         tokens = _run(model, text, job["text_tokens"] - 1).tokens if text else []
+        bytes_per_s = _best(model.native.read_bandwidth)
     speeds = {"prefill": long.prefill, "decode": short.decode, "decode_after_prompt": long.decode}
-    return {"speeds": speeds, "peak_bytes": peak, "tokens": tokens}
+    return {"speeds": speeds, "peak_bytes": peak, "tokens": tokens, "bytes_per_s": bytes_per_s}
 
 
 def greedy(job: Job) -> Job:
@@ -103,6 +100,7 @@ def plain_speed(job: Job) -> Job:
             "prefill_threads": model.native.prefill_threads,
             "decode_threads": model.native.decode_threads,
             "live_fractions": done.session.live_fractions(),
+            "bytes_per_s": _best(model.native.read_bandwidth),
         }
 
 

@@ -33,13 +33,15 @@ def make_rows(model: str, threads: int, facts: Job, rates: Sequence[Job], runs: 
     return rows
 
 
-def floors(facts: Job, rates: Sequence[Job]) -> dict[str, float]:
-    """Tokens a second that the machine allows, by phase, from the best of its measured rates.
+def floors(facts: Job, rates: Sequence[Job], done: Sequence[Job]) -> dict[str, float]:
+    """Tokens a second that the machine allows, by phase.
 
     Decode reads a token's bytes (packed weights, but of an untied embedding one row, and the keys and values
-    before it), prefill does its multiply-adds as int8, two operations each.
+    before it), at the rate at which each run's process read the same weights where they lay: one allocation
+    may lie in memory twice as fast as another's. Prefill does its multiply-adds as int8, two operations each,
+    at the best rate measured.
     """
-    bytes_per_s = max(rate["bytes_per_s"] for rate in rates)
+    bytes_per_s = statistics.median(run["bytes_per_s"] for run in done)
     int8_ops_per_s = max(rate["int8_ops_per_s"] for rate in rates)
     return {
         "prefill": int8_ops_per_s / facts["prefill_ops"],
@@ -57,7 +59,7 @@ def equal_lead(left: Sequence[int], right: Sequence[int]) -> int:
 
 
 def _our_part(phase: str, facts: Job, rates: Sequence[Job], done: Sequence[Job]) -> Job:
-    speed, floor = _speed(phase, done), floors(facts, rates)[phase]
+    speed, floor = _speed(phase, done), floors(facts, rates, done)[phase]
     return {
         "phase": f"decode@{facts['prompt_tokens']}" if phase == "decode_after_prompt" else phase,
         "ours_tok_s": round(speed, 1),

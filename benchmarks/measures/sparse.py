@@ -39,7 +39,7 @@ def measure(threads: int, settings: Settings) -> Job:
             given = {"warm_up": prompts[0], "prompt": prompts[1], "sparse_ffn": sparse}
             done.append(process.ours("plain_speed", {**job, **given}))
     same = process.ours("sparse_difference", {**job, "prompt": random_ids(8, facts["vocab_size"], seed=-1)})
-    summed = summary(runs, floors(facts, rates)["decode"], same["difference"])
+    summed = summary(runs, floors(facts, rates, runs[False])["decode"], same["difference"])
     return {"model": path.stem, "threads": threads, "isa": facts["isa"], **summed}
 
 

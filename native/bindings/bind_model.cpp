@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 
+#include "bench/weights.h"
 #include "bindings/bind.h"
 #include "core/error.h"
 #include "graph/footprint.h"
@@ -186,6 +187,7 @@ void bind_model(nb::module_& m) {
       .def_prop_ro("decode_threads", &Model::decode_threads)
       .def_prop_ro("prefill_threads", &Model::prefill_threads)
       .def_prop_ro("tokenizer", &Model::tokenizer, nb::rv_policy::reference_internal)
+      .def("read_bandwidth", &weight_bandwidth, nb::call_guard<nb::gil_scoped_release>())
       .def("score", &score_all, "sequences"_a, "num_scored"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "new_session",

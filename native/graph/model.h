@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,7 @@ class Model {
   const std::vector<Layer>& layers() const { return layers_; }
   // What the kernels read, norms included.
   size_t weight_bytes() const { return weights_.size(); }
+  std::span<const std::byte> weights() const { return {weights_.data(), weights_.size()}; }
 
  private:
   friend class Loader;

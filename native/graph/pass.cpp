@@ -142,11 +142,13 @@ void Pass::activate_live(const Layer& layer, int index, int thread) const {
 
 Range Pass::head_share(int thread) const { return share_of(model_.head().num_panels, thread, num_threads_); }
 
-void Pass::run_head(std::span<const int32_t> rows, float* out, int stride, int thread) const {
+void Pass::run_head(std::span<const int32_t> rows, bool exact, float* out, int stride, int thread) const {
   const int num_rows = static_cast<int>(rows.size());
   const auto row_of = [&](int i) { return rows[static_cast<size_t>(i)]; };
   const PackedMatrix& head = model_.head();
-  const Activations input = prepare_normed(num_rows, row_of, model_.output_norm(), form_for({&head}), thread);
+  Form form = form_for({&head});
+  form.exact = exact;
+  const Activations input = prepare_normed(num_rows, row_of, model_.output_norm(), form, thread);
   const Range share = head_share(thread);
   model_.kernels().matmul(head, share.begin, share.end, input, out, stride, false);
 }
@@ -163,7 +165,8 @@ Range Pass::rows_to_make(int num_rows, int thread) const {
 template <typename Make>
 Activations Pass::prepare(int num_rows, int cols, Form form, int thread, Make make) const {
   const InputBuffer& target = input_buffer(num_rows, thread);
-  const Activations input = target.view(num_rows, cols);
+  Activations input = target.view(num_rows, cols);
+  if (form.exact) input.low_limit = 0.0f;
   const Range share = rows_to_make(num_rows, thread);
   // Rows that are only read as quants are made in one place, which stays in the first cache.
   float* passing = scratch_.own_input[static_cast<size_t>(thread)].values(0);

@@ -43,7 +43,8 @@ class Pass {
   void run_layers(int thread) const;
   // Logits of the tokens `rows`, at most a chunk, row i at out + i * stride. This thread's share of the
   // vocabulary is written; the others' is after a barrier.
-  void run_head(std::span<const int32_t> rows, float* out, int stride, int thread) const;
+  // `exact` rounds the head's input as for a single token, whatever the number of rows.
+  void run_head(std::span<const int32_t> rows, bool exact, float* out, int stride, int thread) const;
   // The part of the vocabulary that `run_head` gives to a thread.
   Range head_share(int thread) const;
 
@@ -51,6 +52,7 @@ class Pass {
   struct Form {
     bool quants;
     bool floats;
+    bool exact = false;  // a second term in all groups, also in a batch
   };
 
  private:

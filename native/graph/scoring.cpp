@@ -121,7 +121,7 @@ class Scorer {
   }
 
   void run_rows(const Pass& pass, size_t begin, size_t count, int num_threads, int thread) {
-    pass.run_head(std::span(rows_).subspan(begin, count), logits_.row(0), logits_.stride, thread);
+    pass.run_head(std::span(rows_).subspan(begin, count), true, logits_.row(0), logits_.stride, thread);
     const Range share = pass.head_share(thread);
     const int first = share.begin * kPanelRows;
     const int size = std::min(share.end * kPanelRows, model_.config().vocab_size) - first;

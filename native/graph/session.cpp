@@ -89,7 +89,7 @@ void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits) {
   const Pass pass(*model_, tokens, plan, num_threads, &live_);
   model_->threads().run(num_threads, [&](int thread) {
     pass.run_layers(thread);
-    pass.run_head(rows, logits, logits_stride(), thread);
+    pass.run_head(rows, rows.size() == 1, logits, logits_stride(), thread);
   });
   position_ += num_tokens;
   num_decoded_ += num_tokens == 1;

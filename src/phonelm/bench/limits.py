@@ -18,8 +18,6 @@ PANEL_ROWS = 16
 """Rows that the kernels read together: matrices are packed in whole panels."""
 SCALE_BYTES = 2
 """Of a block of the types that dead neurons are skipped in: Q4_0, Q8_0."""
-MIN_FOOTPRINT_BYTES, MAX_FOOTPRINT_BYTES = 1 << 16, 2 << 30
-"""What `read_bandwidth` takes at most, and the least that it can share between many threads."""
 MIN_SAMPLES, SAMPLING_S = 3, 0.25
 """How often at least, and for how long, each rate is measured."""
 
@@ -74,28 +72,25 @@ def skipped_bytes(
 
 
 def with_limits(timing: Timing) -> BenchResult:
-    """Measure the machine's rates for the bytes and threads of a timing (best of several: noise only slows).
+    """Measure the int8 rate of a timing's threads, and put both rates beside what was done.
 
-    The bytes are those of all neurons, dead ones too: other tokens read those, so that they are what decides
-    whether a model stays in the cache. Threads without a core of their own add nothing to the rates.
+    Threads without a core of their own add nothing to the rate.
     """
     from phonelm import _native
 
-    num_cores = _native.cpu_info()["num_cores"]
-    readers, workers = min(timing.decode_threads, num_cores), min(timing.prefill_threads, num_cores)
-    footprint = min(max(timing.dense_bytes_per_token, MIN_FOOTPRINT_BYTES), MAX_FOOTPRINT_BYTES)
-    bandwidth = _best(lambda: _native.read_bandwidth(footprint, readers))
-    peak = _best(lambda: _native.peak_int8_ops(workers, timing.isa))
+    workers = min(timing.prefill_threads, _native.cpu_info()["num_cores"])
+    peak = best_rate(lambda: _native.peak_int8_ops(workers, timing.isa))
+    read = timing.decode_bytes_per_token * timing.decode_tok_s.median
     return BenchResult(
         **timing.model_dump(),
-        bandwidth_bytes_per_s=bandwidth,
         int8_ops_per_s=peak,
-        decode_bandwidth_share=timing.decode_bytes_per_token * timing.decode_tok_s.median / bandwidth,
+        decode_bandwidth_share=read / timing.bandwidth_bytes_per_s,
         prefill_peak_share=timing.prefill_ops_per_token * timing.prefill_tok_s.median / peak,
     )
 
 
-def _best(rate: Callable[[], float]) -> float:
+def best_rate(rate: Callable[[], float]) -> float:
+    """Measure a rate several times and return the best: noise only slows."""
     end = time.perf_counter() + SAMPLING_S
     samples: list[float] = []
     while len(samples) < MIN_SAMPLES or time.perf_counter() < end:

@@ -65,6 +65,8 @@ class Timing(BaseModel):
     """What a generated token reads: weights without skipped neurons, keys and values on average."""
     dense_bytes_per_token: int
     """The same if no neuron was skipped."""
+    bandwidth_bytes_per_s: float
+    """At which decode's threads read the weights where they lie and do nothing else."""
     live_fractions: list[float]
     """Of FFN neurons by layer, mean over the generated tokens; empty where all neurons are computed."""
     prefill_ops_per_token: float
@@ -76,8 +78,6 @@ class Timing(BaseModel):
 class BenchResult(Timing):
     """What one model did, and how near that is to what the machine can do."""
 
-    bandwidth_bytes_per_s: float
-    """Measured reading of `dense_bytes_per_token`, with decode's threads (at most one a core)."""
     int8_ops_per_s: float
     """Measured rate of the int8 kernel on data in the first caches, two operations a multiply-add, with
     prefill's threads (at most one a core)."""

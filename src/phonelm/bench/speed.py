@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from phonelm.arch import flops_per_token
 from phonelm.bench.checks import KV_TYPES, check_context, check_counts
-from phonelm.bench.limits import bytes_by_type, decode_bytes, packed_bytes, skipped_bytes, with_limits
+from phonelm.bench.limits import (
+    best_rate,
+    bytes_by_type,
+    decode_bytes,
+    packed_bytes,
+    skipped_bytes,
+    with_limits,
+)
 from phonelm.bench.memory import peak_rss_bytes, rss_bytes
 from phonelm.bench.result import BenchResult, Spread, Timing
 
@@ -66,6 +73,7 @@ def time_model(
         peak_rss_bytes=peak,
         decode_bytes_per_token=dense_bytes - skipped_bytes(sizes, native.tensor_types, model.config, live),
         dense_bytes_per_token=dense_bytes,
+        bandwidth_bytes_per_s=best_rate(native.read_bandwidth),
         live_fractions=live,
         prefill_ops_per_token=flops_per_token(model.config, prompt_tokens, "prefill"),
         output_sha256=hashlib.sha256(repr(runs[0].tokens).encode()).hexdigest(),
