@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from phonelm.arch import DecoderConfig
 from phonelm.files import cache_folder
 from phonelm.formats import write_random_gguf
+from shapes import TINY
 
 
 @pytest.fixture(scope="session")
@@ -23,16 +23,6 @@ def smollm2_gguf() -> Path:
 @pytest.fixture(scope="session")
 def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of random weights whose tokens are bytes."""
-    config = DecoderConfig(
-        vocab_size=288,
-        hidden_size=64,
-        num_layers=2,
-        num_heads=4,
-        num_kv_heads=2,
-        head_dim=16,
-        intermediate_size=128,
-        context_length=96,
-    )
     path = tmp_path_factory.mktemp("tiny") / "model.gguf"
-    write_random_gguf(path, config, block_type="q8_0", embedding_type="q8_0", seed=1)
+    write_random_gguf(path, TINY, block_type="q8_0", embedding_type="q8_0", seed=1)
     return path

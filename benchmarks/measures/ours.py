@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 import phonelm
 from phonelm import _native
 from phonelm.bench import peak_rss_bytes
+from phonelm.bench.limits import best_rate
 from phonelm.bench.memory import rss_bytes
+from phonelm.bench.speed import Run, time_run
 
 Job = dict[str, Any]
 WARM_UP_GENERATE = 8
@@ -28,13 +30,12 @@ SCORED_ALONE = 8
 
 
 @dataclass(frozen=True)
-class Run:
-    """Tokens a second of prompt and answer; the answer with the token that the prompt gave; the session."""
+class Speeds:
+    """Tokens a second of prompt and answer, and the run they are of."""
 
     prefill: float
     decode: float
-    tokens: list[int]
-    session: _native.Session
+    run: Run
 
 
 def describe(job: Job) -> Job:
@@ -76,7 +77,7 @@ def speed(job: Job) -> Job:
         peak = peak_rss_bytes()
         short = _run(model, job["short_prompt"], job["generate"])
         text = job["text_prompt"]
-        tokens = _run(model, text, job["text_tokens"] - 1).tokens if text else []
+        tokens = _run(model, text, job["text_tokens"] - 1).run.tokens if text else []
         bytes_per_s = _best(model.native.read_bandwidth)
     speeds = {"prefill": long.prefill, "decode": short.decode, "decode_after_prompt": long.decode}
     return {"speeds": speeds, "peak_bytes": peak, "tokens": tokens, "bytes_per_s": bytes_per_s}
@@ -85,7 +86,7 @@ def speed(job: Job) -> Job:
 def greedy(job: Job) -> Job:
     """The greedy tokens of a prompt alone."""
     with _load(job) as model:
-        tokens = _run(model, job["prompt"], job["generate"] - 1).tokens
+        tokens = _run(model, job["prompt"], job["generate"] - 1).run.tokens
         return {"isa": model.native.isa, "tokens": tokens}
 
 
@@ -99,7 +100,7 @@ def plain_speed(job: Job) -> Job:
             "decode": done.decode,
             "prefill_threads": model.native.prefill_threads,
             "decode_threads": model.native.decode_threads,
-            "live_fractions": done.session.live_fractions(),
+            "live_fractions": done.run.live_fractions,
             "bytes_per_s": _best(model.native.read_bandwidth),
         }
 
@@ -123,7 +124,7 @@ def first_token(job: Job) -> Job:
             "base_bytes": base,
             "peak_to_first_token_bytes": load_peak,
             "peak_bytes": peak_rss_bytes(),
-            "kv_bytes": long.session.kv_bytes,
+            "kv_bytes": long.run.kv_bytes,
         }
 
 
@@ -168,24 +169,12 @@ def _load(job: Job) -> phonelm.Model:
 
 
 def _best(rate: Callable[[], float]) -> float:
-    """The highest of what is measured in half a second: other work only slows."""
-    end = time.perf_counter() + 0.5
-    highest = rate()
-    while time.perf_counter() < end:
-        highest = max(highest, rate())
-    return highest
+    return best_rate(rate, sampling_s=0.5)
 
 
-def _run(model: phonelm.Model, prompt: list[int], generate: int) -> Run:
-    sampler = _native.Sampler()
-    session = model.native.new_session(len(prompt) + generate)
-    start = time.perf_counter()
-    session.prefill(prompt)
-    first = session.sample(sampler)
-    middle = time.perf_counter()
-    tokens = session.decode(first, sampler, generate)
-    end = time.perf_counter()
-    return Run(len(prompt) / (middle - start), generate / (end - middle), [first, *tokens], session)
+def _run(model: phonelm.Model, prompt: list[int], generate: int) -> Speeds:
+    run = time_run(model, prompt, generate)
+    return Speeds(len(prompt) / run.prefill_s, generate / run.decode_s, run)
 
 
 TASKS: dict[str, Callable[[Job], Job]] = {

@@ -179,7 +179,9 @@ void bind_model(nb::module_& m) {
           [](const Model& model) { return buffer_bytes(model.config(), model.threads().num_threads()); })
       .def(
           "kv_bytes",
-          [](const Model& model, int context_length) { return kv_bytes(model.config(), context_length); },
+          [](const Model& model, int context_length) {
+            return KvCache::bytes_for(model.config(), context_length);
+          },
           "context_length"_a)
       .def_prop_ro("file_bytes", [](const Model& model) { return model.file().size_bytes(); })
       .def_prop_ro("isa", [](const Model& model) { return model.kernels().name; })

@@ -1,6 +1,5 @@
 #include "graph/footprint.h"
 
-#include "graph/kv_cache.h"
 #include "graph/scratch.h"
 
 namespace phonelm {
@@ -23,13 +22,6 @@ size_t buffer_bytes(const ModelConfig& config, int num_threads) {
   const size_t of_thread = input + attention + neurons;
   return size(std::min(config.context_length, Scratch::kMaxChunk)) * of_token +
          size(num_threads) * of_thread + sizeof(float) * size(config.vocab_size);
-}
-
-size_t kv_bytes(const ModelConfig& config, int context_length) {
-  const auto size = [](int count) { return static_cast<size_t>(count); };
-  const size_t of_token = size(config.head_dim) + round_up(size(config.head_dim), kPanelRows);
-  return sizeof(uint16_t) * size(config.num_layers) * size(config.num_kv_heads) * of_token *
-         round_up(size(context_length), KvCache::kBlock);
 }
 
 }  // namespace phonelm

@@ -9,7 +9,5 @@ namespace phonelm {
 
 // Working memory of a model and the logits of one session.
 size_t buffer_bytes(const ModelConfig& config, int num_threads);
-// Keys and values of a session in fp16.
-size_t kv_bytes(const ModelConfig& config, int context_length);
 
 }  // namespace phonelm

@@ -19,8 +19,15 @@ class KvCache {
         head_dim_(config.head_dim),
         value_stride_(static_cast<int>(round_up(static_cast<size_t>(config.head_dim), kPanelRows))),
         padded_context_(round_up(static_cast<size_t>(context_length), kBlock)),
-        keys_(num_halves(config, head_dim_) * 2),
-        values_(num_halves(config, value_stride_) * 2) {}
+        keys_(run_bytes(config, context_length, head_dim_)),
+        values_(run_bytes(config, context_length, value_stride_)) {}
+
+  // What a cache will take, before it is made.
+  static size_t bytes_for(const ModelConfig& config, int context_length) {
+    const auto value_width = round_up(static_cast<size_t>(config.head_dim), kPanelRows);
+    return run_bytes(config, context_length, config.head_dim) +
+           run_bytes(config, context_length, static_cast<int>(value_width));
+  }
 
   int value_stride() const { return value_stride_; }
   size_t num_bytes() const { return keys_.size() + values_.size(); }
@@ -40,9 +47,11 @@ class KvCache {
   }
 
  private:
-  size_t num_halves(const ModelConfig& config, int width) const {
-    return static_cast<size_t>(config.num_layers) * static_cast<size_t>(config.num_kv_heads) *
-           padded_context_ * static_cast<size_t>(width);
+  // Keys or values of all layers and heads.
+  static size_t run_bytes(const ModelConfig& config, int context_length, int width) {
+    return sizeof(uint16_t) * static_cast<size_t>(config.num_layers) *
+           static_cast<size_t>(config.num_kv_heads) * round_up(static_cast<size_t>(context_length), kBlock) *
+           static_cast<size_t>(width);
   }
   size_t run(int layer, int kv_head) const {
     return (static_cast<size_t>(layer) * static_cast<size_t>(num_kv_heads_) + static_cast<size_t>(kv_head)) *

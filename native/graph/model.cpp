@@ -11,6 +11,7 @@
 #include "core/memory.h"
 #include "gguf/printable.h"
 #include "graph/footprint.h"
+#include "graph/kv_cache.h"
 
 namespace phonelm {
 
@@ -199,7 +200,7 @@ class Loader {
     std::vector<MemoryPart> parts{{"weights", total_bytes_ + kTailBytes},
                                   {"buffers", buffer_bytes(config, num_threads_)}};
     const int context = std::min(options_.context_length, config.context_length);
-    if (context > 0) parts.push_back({"KV cache", kv_bytes(config, context)});
+    if (context > 0) parts.push_back({"KV cache", KvCache::bytes_for(config, context)});
     const std::string name = std::filesystem::path(model_->file_->path()).filename().string();
     require_memory(printable(name), parts, available_memory(),
                    context > 0 ? "take a shorter context, a smaller model or a stronger quantization"

@@ -20,6 +20,13 @@ Pass::Form form_for(std::initializer_list<const PackedMatrix*> readers) {
   return form;
 }
 
+// Of the input of gate and up; up stored neuron by neuron reads quants.
+Pass::Form ffn_form(const Layer& layer) {
+  Pass::Form form = form_for({&layer.gate, &layer.up});
+  form.quants = form.quants || layer.by_neuron();
+  return form;
+}
+
 // Indices of the positive ones in [begin, end).
 int find_positive(const float* x, int begin, int end, int32_t* found) {
   int count = 0;
@@ -104,9 +111,7 @@ void Pass::run_ffn(int index, int thread) const {
 void Pass::activate_all(const Layer& layer, int thread) const {
   const ModelConfig& config = model_.config();
   const Scratch& s = scratch_;
-  Form form = form_for({&layer.gate, &layer.up});
-  form.quants = form.quants || layer.by_neuron();
-  const Activations normed = prepare_normed(num_tokens(), itself, layer.ffn_norm, form, thread);
+  const Activations normed = prepare_normed(num_tokens(), itself, layer.ffn_norm, ffn_form(layer), thread);
   const bool by_panels = config.gated && layer.by_neuron();
   const Range share = by_panels ? multiply_by_panels(layer.up_rows, normed, s.up, false, thread)
                                 : multiply(layer.up, normed, s.up, false, thread);
@@ -123,7 +128,7 @@ void Pass::activate_all(const Layer& layer, int thread) const {
 
 void Pass::activate_live(const Layer& layer, int index, int thread) const {
   const ModelConfig& config = model_.config();
-  const Activations normed = prepare_normed(1, itself, layer.ffn_norm, {true, true}, thread);
+  const Activations normed = prepare_normed(1, itself, layer.ffn_norm, ffn_form(layer), thread);
   const Rows& first = config.gated ? scratch_.gate : scratch_.up;
   const Range share = multiply(config.gated ? layer.gate : layer.up, normed, first, false, thread);
   const int begin = share.begin * kPanelRows;

@@ -7,7 +7,6 @@
 
 #include "core/error.h"
 #include "core/memory.h"
-#include "graph/footprint.h"
 
 namespace phonelm {
 
@@ -19,7 +18,7 @@ int checked_context(const Model& model, int context_length) {
     throw Error("context length is " + std::to_string(context_length) + "; this model takes 1 to " +
                 std::to_string(most));
   }
-  require_memory(kv_bytes(model.config(), context_length),
+  require_memory(KvCache::bytes_for(model.config(), context_length),
                  "a KV cache for " + std::to_string(context_length) + " tokens");
   return context_length;
 }

@@ -140,8 +140,8 @@ inline void add_byte_columns(const LiveColumns& live, const std::byte* scales, i
 
 void neuron_columns(const NeuronColumns& weights, int begin, int end, const Activations& input, float* out) {
   const bool four_bit = weights.type == TensorType::Q4_0;
+  LiveColumns live;
   for (int group = 0; group < weights.num_groups(); ++group) {
-    LiveColumns live;
     find_live(weights, input, group, &live);
     if (live.num_pairs == 0) continue;
     const std::byte* scales = weights.group(group);

@@ -81,7 +81,9 @@ def time_model(
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
+    """Seconds of a prompt, up to its token, and of the answer behind it; what the session held and gave."""
+
     prefill_s: float
     decode_s: float
     kv_bytes: int
@@ -89,14 +91,17 @@ class _Run:
     tokens: list[int]
 
 
-def _runs(model: Model, prompt_tokens: int, generate: int, repeats: int) -> list[_Run]:
+def _runs(model: Model, prompt_tokens: int, generate: int, repeats: int) -> list[Run]:
     check_counts(prompt_tokens, generate, repeats)
     check_context(model.path.name, model.context_length, prompt_tokens, generate)
-    _run(model, _random_prompt(model, min(prompt_tokens, WARM_UP_TOKENS), -1), min(generate, WARM_UP_TOKENS))
-    return [_run(model, _random_prompt(model, prompt_tokens, seed), generate) for seed in range(repeats)]
+    time_run(
+        model, _random_prompt(model, min(prompt_tokens, WARM_UP_TOKENS), -1), min(generate, WARM_UP_TOKENS)
+    )
+    return [time_run(model, _random_prompt(model, prompt_tokens, seed), generate) for seed in range(repeats)]
 
 
-def _run(model: Model, prompt: list[int], generate: int) -> _Run:
+def time_run(model: Model, prompt: list[int], generate: int) -> Run:
+    """Evaluate a prompt and `generate` greedy tokens after its own, in a fresh session."""
     from phonelm import _native
 
     sampler = _native.Sampler()
@@ -107,7 +112,7 @@ def _run(model: Model, prompt: list[int], generate: int) -> _Run:
     middle = time.perf_counter()
     tokens = session.decode(first, sampler, generate)
     end = time.perf_counter()
-    return _Run(
+    return Run(
         prefill_s=middle - start,
         decode_s=end - middle,
         kv_bytes=session.kv_bytes,

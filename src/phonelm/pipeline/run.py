@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phonelm.files import provenance, temporary_folder, write_json
 from phonelm.pipeline.stage import Context, Outcome
 from phonelm.profile import DeviceProfile
 from phonelm.search import Candidate, Design, predict
+
+if TYPE_CHECKING:
+    from phonelm.bench import BenchResult
 
 
 def run_stage(context: Context) -> Outcome:
@@ -50,18 +54,28 @@ def _words(speed: dict[str, Any]) -> str:
 
 def _sparse_decode(context: Context, path: Path) -> dict[str, float] | None:
     """Decode that skips dead neurons, as the runtime does by itself; None where it can skip none."""
-    from phonelm.bench import measure_file
-
-    search = context.recipe.search
-    run = context.recipe.run
-    rounds = [
-        measure_file(path, search.prompt_tokens, search.output_tokens, run.repeats) for _ in range(run.rounds)
-    ]
-    best = max(rounds, key=lambda measured: measured.decode_tok_s.median)
-    if not best.live_fractions:
+    rounds = _rounds(context, path, sparse_ffn=True)
+    first = next(rounds)
+    if not first.live_fractions:
         return None
+    best = _fastest([first, *rounds])
     live = sum(best.live_fractions) / len(best.live_fractions)
     return {"measured_tok_s": best.decode_tok_s.median, "dead_fraction": 1 - live}
+
+
+def _rounds(context: Context, path: Path, sparse_ffn: bool) -> Iterator[BenchResult]:
+    """Measure a model in one process after the other."""
+    from phonelm.bench import measure_file
+
+    search, run = context.recipe.search, context.recipe.run
+    for _ in range(run.rounds):
+        yield measure_file(
+            path, search.prompt_tokens, search.output_tokens, run.repeats, sparse_ffn=sparse_ffn
+        )
+
+
+def _fastest(results: Iterable[BenchResult]) -> BenchResult:
+    return max(results, key=lambda measured: measured.decode_tok_s.median)
 
 
 def _random_speeds(context: Context, candidate: Candidate) -> dict[str, Any]:
@@ -80,15 +94,7 @@ def _speeds(context: Context, candidate: Candidate, path: Path) -> dict[str, Any
 
     All neurons are read, dead ones too: how many are is known only after training.
     """
-    from phonelm.bench import measure_file
-
-    search = context.recipe.search
-    run = context.recipe.run
-    rounds = [
-        measure_file(path, search.prompt_tokens, search.output_tokens, run.repeats, sparse_ffn=False)
-        for _ in range(run.rounds)
-    ]
-    result = max(rounds, key=lambda measured: measured.decode_tok_s.median)
+    result = _fastest(_rounds(context, path, sparse_ffn=False))
     pairs = {
         "decode": (candidate.decode_tok_s, result.decode_tok_s),
         "prefill": (candidate.prefill_tok_s, result.prefill_tok_s),
