@@ -16,14 +16,13 @@ namespace phonelm {
 namespace {
 
 TensorType type_by_name(const std::string& name) {
-  for (const TensorType type : {TensorType::F32, TensorType::F16, TensorType::BF16, TensorType::Q8_0,
-                                TensorType::Q4_0, TensorType::Q4_1}) {
+  for (const TensorType type : kTensorTypes) {
     std::string known = tensor_type_name(type);
     if (name == known) return type;
     for (char& c : known) c = static_cast<char>(std::tolower(c));
     if (name == known) return type;
   }
-  throw Error("tensor type '" + name + "' is not known; take F32, F16, BF16, Q8_0, Q4_0 or Q4_1");
+  throw Error("tensor type '" + name + "' is not known; take " + tensor_type_names());
 }
 
 std::string read_line(const std::string& path) {

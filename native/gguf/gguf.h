@@ -18,9 +18,32 @@
 namespace phonelm {
 
 // Numbers as in ggml's `enum ggml_type`.
-enum class TensorType : uint32_t { F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q8_0 = 8, BF16 = 30 };
+enum class TensorType : uint32_t {
+  F32 = 0,
+  F16 = 1,
+  Q4_0 = 2,
+  Q4_1 = 3,
+  Q5_0 = 6,
+  Q5_1 = 7,
+  Q8_0 = 8,
+  Q2_K = 10,
+  Q3_K = 11,
+  Q4_K = 12,
+  Q5_K = 13,
+  Q6_K = 14,
+  IQ4_NL = 20,
+  BF16 = 30
+};
+
+// All of them, in the order in which messages name them.
+inline constexpr TensorType kTensorTypes[] = {
+    TensorType::F32,  TensorType::F16,  TensorType::BF16, TensorType::Q4_0,  TensorType::Q4_1,
+    TensorType::Q5_0, TensorType::Q5_1, TensorType::Q8_0, TensorType::Q2_K,  TensorType::Q3_K,
+    TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K, TensorType::IQ4_NL};
 
 const char* tensor_type_name(TensorType type);
+// "F32, F16, ... or IQ4_NL", for messages.
+std::string tensor_type_names();
 // Elements in a block and bytes of a block.
 size_t tensor_type_block_size(TensorType type);
 size_t tensor_type_block_bytes(TensorType type);

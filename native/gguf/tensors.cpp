@@ -8,11 +8,12 @@ namespace {
 
 // Names of ggml's other tensor types, for the message that refuses them.
 constexpr std::pair<uint32_t, const char*> kOtherTypes[] = {
-    {6, "Q5_0"},   {7, "Q5_1"},    {9, "Q8_1"},   {10, "Q2_K"},    {11, "Q3_K"},   {12, "Q4_K"},
-    {13, "Q5_K"},  {14, "Q6_K"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
-    {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},   {23, "IQ4_XS"}, {24, "I8"},
-    {25, "I16"},   {26, "I32"},    {27, "I64"},   {28, "F64"},     {29, "IQ1_M"},  {34, "TQ1_0"},
-    {35, "TQ2_0"}, {39, "MXFP4"},
+    {4, "Q4_2"},    {5, "Q4_3"},     {9, "Q8_1"},        {15, "Q8_K"},       {16, "IQ2_XXS"},
+    {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},      {21, "IQ3_S"},      {22, "IQ2_S"},
+    {23, "IQ4_XS"}, {24, "I8"},      {25, "I16"},        {26, "I32"},        {27, "I64"},
+    {28, "F64"},    {29, "IQ1_M"},   {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},   {33, "Q4_0_8_8"},
+    {34, "TQ1_0"},  {35, "TQ2_0"},   {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"}, {38, "IQ4_NL_8_8"},
+    {39, "MXFP4"},  {40, "NVFP4"},   {41, "Q1_0"},
 };
 
 std::string other_type_name(uint32_t number) {
@@ -24,17 +25,11 @@ std::string other_type_name(uint32_t number) {
 
 TensorType read_type(Cursor& cursor, const std::string& what) {
   const auto number = cursor.read<uint32_t>(what);
-  switch (const auto type = static_cast<TensorType>(number)) {
-    case TensorType::F32:
-    case TensorType::F16:
-    case TensorType::BF16:
-    case TensorType::Q4_0:
-    case TensorType::Q4_1:
-    case TensorType::Q8_0:
-      return type;
+  for (const TensorType type : kTensorTypes) {
+    if (static_cast<uint32_t>(type) == number) return type;
   }
   cursor.refuse(what + " has the type " + other_type_name(number) +
-                ", which is not supported; use a file of F32, F16, BF16, Q4_0, Q4_1 or Q8_0 tensors");
+                ", which is not supported; use a file of " + tensor_type_names() + " tensors");
 }
 
 void read_dims(Cursor& cursor, TensorInfo& tensor, const std::string& what) {

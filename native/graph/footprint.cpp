@@ -5,8 +5,8 @@
 namespace phonelm {
 
 namespace {
-// Of an input of a product: a float, two quants, and seven numbers for each group of 32.
-constexpr size_t kInputBytes = 7;
+// Of an input of a product: a float, two quants, and twelve numbers for each group of 32.
+constexpr size_t kInputBytes = 8;
 }  // namespace
 
 size_t buffer_bytes(const ModelConfig& config, int num_threads) {

@@ -24,7 +24,10 @@ class InputBuffer {
         low_quants_(quants_.size()),
         low_scales_(scales_.size()),
         low_offsets_(scales_.size()),
-        low_tokens_(scales_.size()) {}
+        low_tokens_(scales_.size()),
+        half_offsets_(2 * scales_.size()),
+        low_half_offsets_(2 * scales_.size()),
+        scaled_half_sums_(2 * scales_.size()) {}
 
   float* values(int token) const {
     return values_.as<float>() + static_cast<size_t>(token) * static_cast<size_t>(stride_);
@@ -45,6 +48,9 @@ class InputBuffer {
     view.low_scales = low_scales_.as<float>();
     view.low_offsets = low_offsets_.as<int32_t>();
     view.low_tokens = low_tokens_.as<uint16_t>();
+    view.half_offsets = half_offsets_.as<int32_t>();
+    view.low_half_offsets = low_half_offsets_.as<int32_t>();
+    view.scaled_half_sums = scaled_half_sums_.as<float>();
     view.low_limit = num_tokens == 1 ? 0.0f : kBatchLowLimit;
     return view;
   }
@@ -66,6 +72,9 @@ class InputBuffer {
   Buffer low_scales_;
   Buffer low_offsets_;
   Buffer low_tokens_;
+  Buffer half_offsets_;
+  Buffer low_half_offsets_;
+  Buffer scaled_half_sums_;
 };
 
 // A matrix of floats, a row a token.

@@ -29,13 +29,19 @@ struct Activations {
   int block = 1;
   int8_t* quants = nullptr;
   float* scales = nullptr;
-  // -8 x the sum of a group's quants: what the zero point of 4-bit weights adds to its dot products.
+  // -8 x the sum of a group's quants: what the zero point of Q4_0 adds to its dot products. Other zero points
+  // are multiples of 8.
   int32_t* offsets = nullptr;
-  // scale * sum of quants, both terms.
+  // scale * sum of quants, both terms: what is multiplied with the weights' minima.
   float* scaled_sums = nullptr;
   int8_t* low_quants = nullptr;
   float* low_scales = nullptr;
   int32_t* low_offsets = nullptr;
+  // For weights with a scale for 16 columns, of each half of a group: -32 x the sum of its quants (the zero
+  // point of Q6_K) and the scaled sum. Half h of the group at `place` lies at 2 * place + h.
+  int32_t* half_offsets = nullptr;
+  int32_t* low_half_offsets = nullptr;
+  float* scaled_half_sums = nullptr;
   // Which tokens of a block have a second term in a group: a bit a token, at group_at(token, group) / block.
   uint16_t* low_tokens = nullptr;
   // A group has a second term when its largest value is above so many root mean squares of all groups'

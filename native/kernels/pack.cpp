@@ -1,56 +1,65 @@
+#include <bit>
 #include <cstring>
 
-#include "core/f16.h"
+#include "kernels/blocks.h"
 #include "kernels/packed.h"
 
 namespace phonelm {
 
+// Planes are written four columns at a time, column c of a register in bits 8 c of a word.
+static_assert(std::endian::native == std::endian::little);
+
 namespace {
 
-constexpr size_t kScalesBytes = kPanelRows * sizeof(uint16_t);
-
-// Where row r, column c of a tile lies among its quants.
-struct NibblePlace {
-  int byte;
-  int shift;
-};
-constexpr NibblePlace nibble_place(int row, int col) {
-  return {64 * (col / 8) + 4 * row + col % 4, (col % 8) / 4 * 4};
-}
-constexpr int byte_place(int row, int col) { return 64 * (col / 4) + 4 * row + col % 4; }
-
-// One row's 32 nibbles: GGUF has columns i and i + 16 in byte i.
-void pack_nibbles(const uint8_t* source, int row, uint8_t* quants) {
-  for (int j = 0; j < 4; ++j) {
-    uint8_t* out = quants + 64 * j + 4 * row;
-    const uint8_t* in = source + (8 * j) % 16;
-    const int shift = j < 2 ? 0 : 4;
-    for (int b = 0; b < 4; ++b) {
-      const int low = (in[b] >> shift) & 15;
-      const int high = (in[b + 4] >> shift) & 15;
-      out[b] = static_cast<uint8_t>(low | (high << 4));
+// Bits [shift, shift + bits) of a group's quants, into a plane.
+template <int bits>
+void write_plane(const uint8_t* quants, int shift, int row, std::byte* plane) {
+  constexpr int num_registers = 8 / bits;  // of a piece
+  constexpr uint32_t mask = 0x01010101u * ((1u << bits) - 1);
+  for (int piece = 0; piece < bits; ++piece) {
+    uint32_t word = 0;
+    for (int k = 0; k < num_registers; ++k, quants += 4) {
+      uint32_t columns;
+      std::memcpy(&columns, quants, 4);
+      word |= ((columns >> shift) & mask) << (bits * k);
     }
+    std::memcpy(plane + 64 * piece + 4 * row, &word, 4);
   }
 }
 
-void pack_q8(const uint8_t* source, int row, uint8_t* quants) {
-  for (int j = 0; j < 8; ++j) {
-    for (int b = 0; b < 4; ++b) {
-      quants[64 * j + 4 * row + b] = static_cast<uint8_t>(source[4 * j + b] ^ 0x80u);
+void write_plane(int bits, const uint8_t* quants, int shift, int row, std::byte* plane) {
+  if (bits == 1) return write_plane<1>(quants, shift, row, plane);
+  if (bits == 2) return write_plane<2>(quants, shift, row, plane);
+  if (bits == 4) return write_plane<4>(quants, shift, row, plane);
+  if (bits == 8) return write_plane<8>(quants, shift, row, plane);
+}
+
+void write_block(const TileFormat& format, const Block& block, int row, std::byte* tile) {
+  std::memcpy(tile + 2 * row, &block.scale, 2);
+  if (format.has_minimum) std::memcpy(tile + 2 * (kPanelRows + row), &block.minimum, 2);
+  if (format.sub_scales != SubScales::None) {
+    std::byte* out = tile + format.sub_scales_at() + row;
+    for (const auto& pair : block.sub_scales) {
+      out[0] = static_cast<std::byte>(pair[0]);
+      out[kPanelRows] = static_cast<std::byte>(pair[1]);
+      out += TileFormat::sub_scales_bytes();
     }
+  }
+  std::byte* out = tile + format.quants_at();
+  for (int group = 0; group < format.num_groups(); ++group, out += format.group_bytes()) {
+    const uint8_t* quants = block.quants + group * kGroupSize;
+    write_plane(format.low_bits, quants, 0, row, out);
+    write_plane(format.high_bits, quants, format.low_bits, row, out + format.low_plane_bytes());
   }
 }
 
-void pack_quantized_row(TensorType type, const std::byte* source, int row, std::byte* tile) {
-  const bool with_minimum = type == TensorType::Q4_1;
-  std::memcpy(tile + 2 * row, source, 2);
-  if (with_minimum) std::memcpy(tile + kScalesBytes + 2 * row, source + 2, 2);
-  const auto* in = reinterpret_cast<const uint8_t*>(source) + (with_minimum ? 4 : 2);
-  auto* quants = reinterpret_cast<uint8_t*>(tile) + kScalesBytes * (with_minimum ? 2 : 1);
-  if (type == TensorType::Q8_0) {
-    pack_q8(in, row, quants);
-  } else {
-    pack_nibbles(in, row, quants);
+void pack_quantized_row(TensorType type, const std::byte* source, int num_tiles, int row, std::byte* panel) {
+  const TileFormat format = tile_format(type);
+  const size_t block_bytes = tensor_type_block_bytes(type);
+  Block block;
+  for (int tile = 0; tile < num_tiles; ++tile, source += block_bytes, panel += format.num_bytes()) {
+    read_block(type, source, block);
+    write_block(format, block, row, panel);
   }
 }
 
@@ -64,20 +73,7 @@ void pack_float_row(const std::byte* source, size_t width, int cols, int row, st
 }  // namespace
 
 size_t tile_bytes(TensorType type) {
-  switch (type) {
-    case TensorType::Q4_0:
-      return kScalesBytes + 256;
-    case TensorType::Q4_1:
-      return 2 * kScalesBytes + 256;
-    case TensorType::Q8_0:
-      return kScalesBytes + 512;
-    case TensorType::F32:
-      return kPanelRows * 4;
-    case TensorType::F16:
-    case TensorType::BF16:
-      return kPanelRows * 2;
-  }
-  return 0;
+  return is_quantized(type) ? tile_format(type).num_bytes() : kPanelRows * tensor_type_block_bytes(type);
 }
 
 int tile_cols(TensorType type) { return static_cast<int>(tensor_type_block_size(type)); }
@@ -96,73 +92,17 @@ void pack_panels(const PackedMatrix& matrix, const std::byte* source, int begin,
   const size_t block_bytes = tensor_type_block_bytes(matrix.type);
   const int num_tiles = matrix.cols / tile_cols(matrix.type);
   const size_t row_bytes = static_cast<size_t>(num_tiles) * block_bytes;
-  const size_t stride = tile_bytes(matrix.type);
   for (int panel = begin; panel < end; ++panel) {
     std::byte* out = target + static_cast<size_t>(panel) * matrix.panel_bytes;
     for (int r = 0; r < kPanelRows; ++r) {
       const int row = panel * kPanelRows + r;
       if (row >= matrix.rows) break;
       const std::byte* in = source + static_cast<size_t>(row) * row_bytes;
-      if (!matrix.quantized()) {
+      if (matrix.quantized()) {
+        pack_quantized_row(matrix.type, in, num_tiles, r, out);
+      } else {
         pack_float_row(in, block_bytes, matrix.cols, r, out);
-        continue;
       }
-      for (int tile = 0; tile < num_tiles; ++tile) {
-        const auto at = static_cast<size_t>(tile);
-        pack_quantized_row(matrix.type, in + at * block_bytes, r, out + at * stride);
-      }
-    }
-  }
-}
-
-namespace {
-
-float half_at(const std::byte* data, int index) {
-  uint16_t bits;
-  std::memcpy(&bits, data + 2 * index, 2);
-  return f16_to_f32(bits);
-}
-
-void unpack_tile_row(TensorType type, const std::byte* tile, int row, float* out) {
-  const float scale = half_at(tile, row);
-  if (type == TensorType::Q8_0) {
-    const auto* quants = reinterpret_cast<const uint8_t*>(tile + kScalesBytes);
-    for (int col = 0; col < kGroupSize; ++col) {
-      out[col] = scale * static_cast<float>(quants[byte_place(row, col)] - 128);
-    }
-    return;
-  }
-  const bool with_minimum = type == TensorType::Q4_1;
-  const float minimum = with_minimum ? half_at(tile + kScalesBytes, row) : -8.0f * scale;
-  const auto* quants = reinterpret_cast<const uint8_t*>(tile) + kScalesBytes * (with_minimum ? 2 : 1);
-  for (int col = 0; col < kGroupSize; ++col) {
-    const NibblePlace place = nibble_place(row, col);
-    out[col] = scale * static_cast<float>((quants[place.byte] >> place.shift) & 15) + minimum;
-  }
-}
-
-float unpack_float(TensorType type, const std::byte* tile, int row) {
-  if (type == TensorType::F16) return half_at(tile, row);
-  if (type == TensorType::BF16) {
-    uint16_t bits;
-    std::memcpy(&bits, tile + 2 * row, 2);
-    return bf16_to_f32(bits);
-  }
-  float value;
-  std::memcpy(&value, tile + 4 * row, 4);
-  return value;
-}
-
-}  // namespace
-
-void unpack_row(const PackedMatrix& matrix, int row, float* out) {
-  const std::byte* tile = matrix.panel(row / kPanelRows);
-  const int step = tile_cols(matrix.type);
-  for (int col = 0; col < matrix.cols; col += step, tile += tile_bytes(matrix.type)) {
-    if (matrix.quantized()) {
-      unpack_tile_row(matrix.type, tile, row % kPanelRows, out + col);
-    } else {
-      out[col] = unpack_float(matrix.type, tile, row % kPanelRows);
     }
   }
 }

@@ -119,20 +119,53 @@ inline float largest_of(const float* x) {
   return V::reduce_max(largest);
 }
 
-// Quants of 32 values with one scale; returns their sum and leaves in `x` what they miss.
+// Sums of the quants in the halves of a group.
+struct HalfSums {
+  int32_t halves[2];
+
+  int32_t sum() const { return halves[0] + halves[1]; }
+};
+
+// Stores what is kept of the first term's sums.
+inline void start_sums(const HalfSums& sums, size_t at, float scale, const Activations& target) {
+  target.offsets[at] = -8 * sums.sum();
+  target.scaled_sums[at] = scale * static_cast<float>(sums.sum());
+  for (size_t half = 0; half < 2; ++half) {
+    target.half_offsets[2 * at + half] = -32 * sums.halves[half];
+    target.scaled_half_sums[2 * at + half] = scale * static_cast<float>(sums.halves[half]);
+  }
+}
+
+// And of the second's, whose scale is there.
+inline void add_low_sums(const HalfSums& sums, size_t at, const Activations& target) {
+  const float scale = target.low_scales[at];
+  target.low_offsets[at] = -8 * sums.sum();
+  target.scaled_sums[at] += scale * static_cast<float>(sums.sum());
+  for (size_t half = 0; half < 2; ++half) {
+    target.low_half_offsets[2 * at + half] = -32 * sums.halves[half];
+    target.scaled_half_sums[2 * at + half] += scale * static_cast<float>(sums.halves[half]);
+  }
+}
+
+// Quants of 32 values with one scale; returns their sums and leaves in `x` what they miss.
 template <typename V>
-inline int32_t quantize_term(typename V::Type (&x)[kGroupVectors<V>], float scale, int8_t* quants) {
+inline HalfSums quantize_term(typename V::Type (&x)[kGroupVectors<V>], float scale, int8_t* quants) {
+  constexpr int half_vectors = kGroupVectors<V> / 2;
   const auto inverse = V::set(scale > 0.0f ? 1.0f / scale : 0.0f);
-  auto total = V::set(0.0f);
+  HalfSums sums;
   typename V::Type rounded[kGroupVectors<V>];
-  for (int i = 0; i < kGroupVectors<V>; ++i) {
-    // The bounds also turn NaN, which a broken file can bring, into a number.
-    rounded[i] = V::min(V::max(V::round(V::mul(x[i], inverse)), V::set(-127.0f)), V::set(127.0f));
-    x[i] = V::fma(rounded[i], V::set(-scale), x[i]);
-    total = V::add(total, rounded[i]);
+  for (int half = 0; half < 2; ++half) {
+    auto total = V::set(0.0f);
+    for (int i = half * half_vectors; i < (half + 1) * half_vectors; ++i) {
+      // The bounds also turn NaN, which a broken file can bring, into a number.
+      rounded[i] = V::min(V::max(V::round(V::mul(x[i], inverse)), V::set(-127.0f)), V::set(127.0f));
+      x[i] = V::fma(rounded[i], V::set(-scale), x[i]);
+      total = V::add(total, rounded[i]);
+    }
+    sums.halves[half] = static_cast<int32_t>(V::reduce_add(total));
   }
   V::store_bytes(quants, rounded);
-  return static_cast<int32_t>(V::reduce_add(total));
+  return sums;
 }
 
 template <typename V>
@@ -154,18 +187,14 @@ void quantize(const float* x, int token, const Activations& target) {
     typename V::Type rest[kGroupVectors<V>];
     for (int i = 0; i < kGroupVectors<V>; ++i) rest[i] = V::load(x + group * kGroupSize + i * V::width);
     const float scale = target.scales[at];
-    const int32_t sum = quantize_term<V>(rest, scale, target.quants + at * kGroupSize);
-    target.offsets[at] = -8 * sum;
-    target.scaled_sums[at] = scale * static_cast<float>(sum);
+    const HalfSums sums = quantize_term<V>(rest, scale, target.quants + at * kGroupSize);
+    start_sums(sums, at, scale, target);
     uint16_t& low_tokens = low_masks[group];
     if (bit == 0) low_tokens = 0;
     if (!(scale > limit)) continue;
     low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
-    const float low_scale = scale / kLowSteps;
-    target.low_scales[at] = low_scale;
-    const int32_t low_sum = quantize_term<V>(rest, low_scale, target.low_quants + at * kGroupSize);
-    target.low_offsets[at] = -8 * low_sum;
-    target.scaled_sums[at] += low_scale * static_cast<float>(low_sum);
+    target.low_scales[at] = scale / kLowSteps;
+    add_low_sums(quantize_term<V>(rest, scale / kLowSteps, target.low_quants + at * kGroupSize), at, target);
   }
 }
 
@@ -173,18 +202,34 @@ void quantize(const float* x, int token, const Activations& target) {
 template <typename Body>
 inline void for_type(TensorType type, Body body) {
   switch (type) {
-    case TensorType::Q4_0:
-      return body.template operator()<TensorType::Q4_0>();
-    case TensorType::Q4_1:
-      return body.template operator()<TensorType::Q4_1>();
-    case TensorType::Q8_0:
-      return body.template operator()<TensorType::Q8_0>();
     case TensorType::F32:
       return body.template operator()<TensorType::F32>();
     case TensorType::F16:
       return body.template operator()<TensorType::F16>();
     case TensorType::BF16:
       return body.template operator()<TensorType::BF16>();
+    case TensorType::Q4_0:
+      return body.template operator()<TensorType::Q4_0>();
+    case TensorType::Q4_1:
+      return body.template operator()<TensorType::Q4_1>();
+    case TensorType::Q5_0:
+      return body.template operator()<TensorType::Q5_0>();
+    case TensorType::Q5_1:
+      return body.template operator()<TensorType::Q5_1>();
+    case TensorType::Q8_0:
+      return body.template operator()<TensorType::Q8_0>();
+    case TensorType::Q2_K:
+      return body.template operator()<TensorType::Q2_K>();
+    case TensorType::Q3_K:
+      return body.template operator()<TensorType::Q3_K>();
+    case TensorType::Q4_K:
+      return body.template operator()<TensorType::Q4_K>();
+    case TensorType::Q5_K:
+      return body.template operator()<TensorType::Q5_K>();
+    case TensorType::Q6_K:
+      return body.template operator()<TensorType::Q6_K>();
+    case TensorType::IQ4_NL:
+      return body.template operator()<TensorType::IQ4_NL>();
   }
 }
 

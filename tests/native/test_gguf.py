@@ -216,9 +216,15 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         "larger than",
     ),
     "overflowing row": (GgufBytes(tensors=[Tensor(dims=(2**62 + 1,))], data=bytes(64)).pack(), "larger than"),
-    "K quants": (
-        GgufBytes(tensors=[Tensor(kind=12, dims=(256,))], data=bytes(256)).pack(),
-        "'weight' has the type Q4_K, which is not supported; use a file of F32, F16, BF16, Q4_0, Q4_1",
+    "other quants": (
+        GgufBytes(tensors=[Tensor(kind=17, dims=(256,))], data=bytes(256)).pack(),
+        "'weight' has the type IQ2_XS, which is not supported; use a file of F32, F16, BF16, Q4_0, Q4_1, "
+        "Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K or IQ4_NL tensors",
+    ),
+    "removed type": (GgufBytes(tensors=[Tensor(kind=4)], data=bytes(64)).pack(), "the type Q4_2, which"),
+    "part of a super-block": (
+        GgufBytes(tensors=[Tensor(kind=12, dims=(288,))], data=bytes(512)).pack(),
+        "'weight' has rows of 288 elements, not a multiple of 256 as Q4_K needs",
     ),
     "unknown type": (GgufBytes(tensors=[Tensor(kind=77)], data=bytes(64)).pack(), "type number 77"),
     "part of a block": (

@@ -1,5 +1,6 @@
-// Batches of tokens times 4- and 8-bit matrices with AMX, int8. `Tiles` is the tile unit: the processor's
-// (amx.cpp) or a model of it in plain C++ (emulated.cpp), so that any machine with AVX-512 tests this code.
+// Batches of tokens times Q4_0, Q4_1 and Q8_0 matrices with AMX, int8. `Tiles` is the tile unit: the
+// processor's (amx.cpp) or a model of it in plain C++ (emulated.cpp), so that any machine with AVX-512 tests
+// this code.
 //
 // Tiles. A group of 32 columns is one product: dots [16 tokens x 16 rows, int32] = quants [16 tokens x 32
 // bytes] times weights [8 x 64 bytes]. Both lie in memory as the tile unit wants them: a block of
@@ -243,17 +244,22 @@ void multiply_panels(Tiles& tiles, const PackedMatrix& weights, int begin, int e
   }
 }
 
+// Types whose tiles this code unpacks; AVX-512 takes the others.
+constexpr bool has_tiles(TensorType type) {
+  return type == TensorType::Q4_0 || type == TensorType::Q4_1 || type == TensorType::Q8_0;
+}
+
 // The table's `matmul`. Less than a block of tokens does not pay for unpacking the weights.
 template <class Tiles>
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
-  if (!weights.quantized() || input.num_tokens < kTokenBlock || input.block != kTokenBlock) {
+  if (!has_tiles(weights.type) || input.num_tokens < kTokenBlock || input.block != kTokenBlock) {
     return kAvx512Kernels.matmul(weights, begin, end, input, out, out_stride, accumulate);
   }
   Tiles tiles(kTileConfig);
   const Target target{out, out_stride, input.num_tokens, accumulate};
   for_type(weights.type, [&]<TensorType type>() {
-    if constexpr (type == TensorType::Q4_0 || type == TensorType::Q4_1 || type == TensorType::Q8_0) {
+    if constexpr (has_tiles(type)) {
       for (int panel = begin; panel < end; panel += kChunkPanels) {
         multiply_panels<type>(tiles, weights, panel, std::min(panel + kChunkPanels, end), input, target);
       }

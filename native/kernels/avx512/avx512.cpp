@@ -145,13 +145,18 @@ inline void panel_of(const std::byte* panel, int cols, const Activations& input,
                      int out_stride, bool accumulate) {
   if constexpr (type == TensorType::Q4_0 || type == TensorType::Q4_1 || type == TensorType::Q8_0) {
     quantized_panel<type, num>(panel, input, token, out, out_stride, accumulate);
-  } else {
+  } else if constexpr (!is_quantized(type)) {
     float_panel<type, num>(panel, cols, input, token, out, out_stride, accumulate);
   }
 }
 
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
+  const TensorType kind = weights.type;
+  if (weights.quantized() && kind != TensorType::Q4_0 && kind != TensorType::Q4_1 &&
+      kind != TensorType::Q8_0) {
+    return kScalarKernels.matmul(weights, begin, end, input, out, out_stride, accumulate);
+  }
   for_type(weights.type, [&]<TensorType type>() {
     for (int panel = begin; panel < end; ++panel) {
       in_batches<16, 8, 4, 2, 1>(input.num_tokens, [&]<int num>(int token) {

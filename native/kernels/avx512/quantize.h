@@ -1,5 +1,5 @@
 // int8 quantization of a token's row, four groups at a time: their maxima and sums are reduced together by
-// transposing, 13 instructions for four where each alone takes 8. About 10 cycles a group with one term.
+// transposing, 13 instructions for four where each alone takes 8.
 #pragma once
 
 #include "kernels/avx512/vectors.h"
@@ -19,14 +19,19 @@ inline __m128 reduce_four(const __m512 (&x)[4], Combine combine) {
   return _mm512_castps512_ps128(all);
 }
 
+// Partial sums of the quants in each half of a group.
+struct PartialSums {
+  __m512 first, second;
+};
+
 struct GroupValues {
   __m512 low, high;
 
   explicit GroupValues(const float* x) : low(_mm512_loadu_ps(x)), high(_mm512_loadu_ps(x + 16)) {}
   __m512 largest() const { return _mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)); }
 
-  // Stores round(x / scale) and leaves what they miss; returns 16 partial sums.
-  __m512 quantize(float scale, float inverse, int8_t* quants) {
+  // Stores round(x / scale) and leaves what they miss; returns 16 partial sums of each half.
+  PartialSums quantize(float scale, float inverse, int8_t* quants) {
     const __m512i least = _mm512_set1_epi32(-127);
     const __m512 inverses = _mm512_set1_ps(inverse);
     // The bound turns what NaN and infinity are converted to, which a broken file can bring, into a quant.
@@ -37,7 +42,7 @@ struct GroupValues {
     const __m512 scales = _mm512_set1_ps(scale);
     low = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(first), scales, low);
     high = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(second), scales, high);
-    return _mm512_cvtepi32_ps(_mm512_add_epi32(first, second));
+    return {_mm512_cvtepi32_ps(first), _mm512_cvtepi32_ps(second)};
   }
 };
 
@@ -64,12 +69,30 @@ inline float set_scales(const float* x, const Activations& target, float* scales
   return target.low_limit * root / 127.0f;
 }
 
+// One term's partial sums of four groups.
+struct FourSums {
+  __m512 first[4] = {};
+  __m512 second[4] = {};
+
+  void set(int i, const PartialSums& sums) {
+    first[i] = sums.first;
+    second[i] = sums.second;
+  }
+
+  void reduce(HalfSums (&out)[4]) const {
+    alignas(16) int32_t totals[2][4];
+    _mm_store_si128(reinterpret_cast<__m128i*>(totals[0]), _mm_cvtps_epi32(reduce_four(first, add)));
+    _mm_store_si128(reinterpret_cast<__m128i*>(totals[1]), _mm_cvtps_epi32(reduce_four(second, add)));
+    for (int i = 0; i < 4; ++i) out[i] = {{totals[0][i], totals[1][i]}};
+  }
+};
+
 // `num` groups of a row; the first's numbers lie at `at`, the next ones' `stride` further.
 template <int num>
 inline void quantize_groups(const float* x, float limit, size_t at, size_t stride, uint16_t* low_masks,
                             int bit, const Activations& target) {
-  __m512 sums[4] = {};
-  __m512 low_sums[4] = {};
+  FourSums sums;
+  FourSums low_sums;
   unsigned with_low = 0;
 #pragma GCC unroll 4
   for (int i = 0; i < num; ++i) {
@@ -77,31 +100,27 @@ inline void quantize_groups(const float* x, float limit, size_t at, size_t strid
     const float scale = target.scales[here];
     const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
     GroupValues values(x + i * kGroupSize);
-    sums[i] = values.quantize(scale, inverse, target.quants + here * kGroupSize);
+    sums.set(i, values.quantize(scale, inverse, target.quants + here * kGroupSize));
     const bool has_low = scale > limit;
     const unsigned mask = bit == 0 ? 0u : low_masks[i];
     low_masks[i] = static_cast<uint16_t>(mask | (static_cast<unsigned>(has_low) << bit));
     if (!has_low) continue;
     with_low |= 1u << i;
     target.low_scales[here] = scale / kLowSteps;
-    low_sums[i] =
-        values.quantize(scale / kLowSteps, inverse * kLowSteps, target.low_quants + here * kGroupSize);
+    low_sums.set(
+        i, values.quantize(scale / kLowSteps, inverse * kLowSteps, target.low_quants + here * kGroupSize));
   }
-  alignas(16) float totals[4];
-  _mm_store_ps(totals, reduce_four(sums, add));
+  HalfSums totals[4];
+  sums.reduce(totals);
 #pragma GCC unroll 4
   for (int i = 0; i < num; ++i) {
     const size_t here = at + static_cast<size_t>(i) * stride;
-    target.offsets[here] = static_cast<int32_t>(-8.0f * totals[i]);
-    target.scaled_sums[here] = target.scales[here] * totals[i];
+    start_sums(totals[i], here, target.scales[here], target);
   }
   if (with_low == 0) return;
-  _mm_store_ps(totals, reduce_four(low_sums, add));
+  low_sums.reduce(totals);
   for (int i = 0; i < num; ++i) {
-    const size_t here = at + static_cast<size_t>(i) * stride;
-    if (!((with_low >> i) & 1)) continue;
-    target.low_offsets[here] = static_cast<int32_t>(-8.0f * totals[i]);
-    target.scaled_sums[here] += target.low_scales[here] * totals[i];
+    if ((with_low >> i) & 1) add_low_sums(totals[i], at + static_cast<size_t>(i) * stride, target);
   }
 }
 

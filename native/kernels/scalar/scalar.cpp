@@ -5,39 +5,49 @@
 
 #include "core/f16.h"
 #include "kernels/tables.h"
+#include "kernels/tiles.h"
 
 namespace phonelm {
 namespace {
 
-// Rows 0 to 15 of a panel against one token: weights unpacked to quants, integer sums by group, then floats.
+// A group of one token's quants, one term.
+struct Term {
+  const int8_t* quants;
+  float scale;
+};
+
+// Both halves of a row's group times a term: integer sums, then floats.
+float term_product(const GroupRow& row, int zero, const Term& term) {
+  float sum = 0.0f;
+  for (int half = 0; half < 2; ++half) {
+    int dot = 0;
+    for (int col = half * kHalfGroup; col < (half + 1) * kHalfGroup; ++col) {
+      dot += (row.levels[col] - zero) * term.quants[col];
+    }
+    sum += row.scales[half] * term.scale * static_cast<float>(dot);
+  }
+  return sum;
+}
+
+// Rows 0 to 15 of a panel against one token.
 void quantized_panel(const PackedMatrix& weights, const std::byte* panel, const Activations& input, int token,
                      float* sums) {
-  const bool four_bit = weights.type != TensorType::Q8_0;
-  const bool with_minimum = weights.type == TensorType::Q4_1;
-  const int zero = weights.type == TensorType::Q4_0 ? 8 : (four_bit ? 0 : 128);
-  const size_t stride = tile_bytes(weights.type);
-  for (int group = 0; group < input.num_groups; ++group, panel += stride) {
+  const TileFormat format = tile_format(weights.type);
+  for (int group = 0; group < input.num_groups; ++group) {
     const size_t at = input.group_at(token, group);
-    const int8_t* x = input.quants + at * kGroupSize;
-    const int8_t* low_x = input.low_quants + at * kGroupSize;
+    const Term first{input.quants + at * kGroupSize, input.scales[at]};
+    const Term second{input.low_quants + at * kGroupSize, input.low_scales[at]};
     const bool has_low =
         (input.low_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
-    uint16_t scales[2 * kPanelRows] = {};
-    std::memcpy(scales, panel, with_minimum ? 64 : 32);
-    const auto* quants = reinterpret_cast<const uint8_t*>(panel) + (with_minimum ? 64 : 32);
-    for (int row = 0; row < kPanelRows; ++row) {
-      int dot = 0;
-      int low_dot = 0;
-      for (int col = 0; col < kGroupSize; ++col) {
-        const int quant = four_bit ? (quants[64 * (col / 8) + 4 * row + col % 4] >> (col % 8 / 4 * 4)) & 15
-                                   : quants[64 * (col / 4) + 4 * row + col % 4];
-        dot += (quant - zero) * x[col];
-        low_dot += (quant - zero) * low_x[col];
-      }
-      const float scale = f16_to_f32(scales[row]);
-      sums[row] += scale * input.scales[at] * static_cast<float>(dot);
-      if (has_low) sums[row] += scale * input.low_scales[at] * static_cast<float>(low_dot);
-      if (with_minimum) sums[row] += f16_to_f32(scales[kPanelRows + row]) * input.scaled_sums[at];
+    const std::byte* tile = panel + static_cast<size_t>(group / format.num_groups()) * format.num_bytes();
+    for (int r = 0; r < kPanelRows; ++r) {
+      GroupRow row;
+      read_group(format, tile, group % format.num_groups(), r, row);
+      sums[r] += term_product(row, format.zero, first);
+      if (has_low) sums[r] += term_product(row, format.zero, second);
+      if (!format.has_minimum) continue;
+      for (size_t half = 0; half < 2; ++half)
+        sums[r] += row.minima[half] * input.scaled_half_sums[2 * at + half];
     }
   }
 }
@@ -166,10 +176,10 @@ float largest_of(const float* x) {
   return largest;
 }
 
-// Quants of `x` with one scale for all; returns their sum and leaves in `x` what they miss.
-int32_t quantize_term(float* x, float scale, int8_t* quants) {
+// Quants of half a group; returns their sum and leaves in `x` what they miss.
+int32_t quantize_half(float* x, float scale, int8_t* quants) {
   int32_t sum = 0;
-  for (int i = 0; i < kGroupSize; ++i) {
+  for (int i = 0; i < kHalfGroup; ++i) {
     // The bounds also turn NaN, which a broken file can bring, into a number.
     const float quant =
         scale > 0.0f ? std::fmin(std::fmax(std::nearbyint(x[i] / scale), -127.0f), 127.0f) : 0.0f;
@@ -178,6 +188,21 @@ int32_t quantize_term(float* x, float scale, int8_t* quants) {
     sum += quants[i];
   }
   return sum;
+}
+
+// One term of the group at `at`: its quants, and what they add to the sums.
+void quantize_term(float* x, float scale, size_t at, int8_t* quants, int32_t* offsets, int32_t* half_offsets,
+                   const Activations& target) {
+  int32_t sum = 0;
+  for (size_t half = 0; half < 2; ++half) {
+    const size_t begin = half * kHalfGroup;
+    const int32_t half_sum = quantize_half(x + begin, scale, quants + at * kGroupSize + begin);
+    half_offsets[2 * at + half] = -32 * half_sum;
+    target.scaled_half_sums[2 * at + half] += scale * static_cast<float>(half_sum);
+    sum += half_sum;
+  }
+  offsets[at] = -8 * sum;
+  target.scaled_sums[at] += scale * static_cast<float>(sum);
 }
 
 void quantize(const float* x, int token, const Activations& target) {
@@ -193,18 +218,17 @@ void quantize(const float* x, int token, const Activations& target) {
     const float largest = largest_of(rest);
     const size_t at = target.group_at(token, group);
     target.scales[at] = largest / 127.0f;
-    const int32_t sum = quantize_term(rest, target.scales[at], target.quants + at * kGroupSize);
-    target.offsets[at] = -8 * sum;
-    target.scaled_sums[at] = target.scales[at] * static_cast<float>(sum);
+    target.scaled_sums[at] = 0.0f;
+    std::fill_n(target.scaled_half_sums + 2 * at, 2, 0.0f);
+    quantize_term(rest, target.scales[at], at, target.quants, target.offsets, target.half_offsets, target);
     uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
     const int bit = token % target.block;
     if (bit == 0) low_tokens = 0;
     if (!(largest > limit)) continue;
     low_tokens = static_cast<uint16_t>(low_tokens | (1 << bit));
     target.low_scales[at] = target.scales[at] / kLowSteps;
-    const int32_t low_sum = quantize_term(rest, target.low_scales[at], target.low_quants + at * kGroupSize);
-    target.low_offsets[at] = -8 * low_sum;
-    target.scaled_sums[at] += target.low_scales[at] * static_cast<float>(low_sum);
+    quantize_term(rest, target.low_scales[at], at, target.low_quants, target.low_offsets,
+                  target.low_half_offsets, target);
   }
 }
 
