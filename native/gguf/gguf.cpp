@@ -165,6 +165,10 @@ const std::vector<int64_t>* GgufFile::get_ints(std::string_view key) const {
   return get<std::vector<int64_t>>(key, "an array of integers");
 }
 
+const std::vector<double>* GgufFile::get_floats(std::string_view key) const {
+  return get<std::vector<double>>(key, "an array of floating-point numbers");
+}
+
 const TensorInfo* GgufFile::find_tensor(std::string_view name) const {
   const auto place = tensor_index_.find(std::string(name));
   return place == tensor_index_.end() ? nullptr : &tensors_[place->second];

@@ -95,6 +95,7 @@ class GgufFile {
   const std::string* get_string(std::string_view key) const;
   const std::vector<std::string>* get_strings(std::string_view key) const;
   const std::vector<int64_t>* get_ints(std::string_view key) const;
+  const std::vector<double>* get_floats(std::string_view key) const;
 
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   // nullptr when absent.

@@ -8,13 +8,15 @@ Unicode is the one used here.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
 import tokenizers
 from tokenizers import Regex, pre_tokenizers
 
-OTHER, LETTER, NUMBER, SPACE, PUNCTUATION, DIGIT = 0, 1, 2, 3, 4, 8
+OTHER, LETTER, NUMBER, SPACE = range(4)
+PUNCTUATION, DIGIT, UPPER, LOWER = 4, 8, 16, 32
 NUM_CODE_POINTS = 0x110000
 SURROGATES = range(0xD800, 0xE000)
 
@@ -41,6 +43,12 @@ inline constexpr Range kRanges[] = {{
 """
 
 
+@cache
+def isolated(pattern: str) -> pre_tokenizers.Split:
+    """A split that makes each match a piece of its own."""
+    return pre_tokenizers.Split(Regex(pattern), "isolated")
+
+
 def regex_class(split: pre_tokenizers.ByteLevel, character: str) -> int:
     """The class whose run the GPT-2 regex lets the character join."""
     for neighbour, kind in (("a", LETTER), ("1", NUMBER), ("!", OTHER)):
@@ -50,15 +58,19 @@ def regex_class(split: pre_tokenizers.ByteLevel, character: str) -> int:
 
 
 def flags(code_point: int) -> int:
-    """Class of the GPT-2 regex in the low two bits, then the flags PUNCTUATION and DIGIT."""
+    """Class of the GPT-2 regex in the low two bits, then the flags."""
     if code_point in SURROGATES:
         return OTHER
     character = chr(code_point)
     found = regex_class(GPT2, character)
-    if len(MARKS.pre_tokenize_str("a" + character)) == 2:
-        found |= PUNCTUATION
-    if len(DIGITS.pre_tokenize_str("a" + character)) == 2:
-        found |= DIGIT
+    for flag, split, neighbour in (
+        (PUNCTUATION, isolated(r"\p{P}"), "a"),
+        (DIGIT, DIGITS, "a"),
+        (UPPER, isolated(r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"), " "),
+        (LOWER, isolated(r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"), " "),
+    ):
+        if len(split.pre_tokenize_str(neighbour + character)) == 2:
+            found |= flag
     return found
 
 
@@ -73,7 +85,6 @@ def main() -> None:
 
 
 GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-MARKS = pre_tokenizers.Split(Regex(r"\p{P}"), "isolated")
 DIGITS = pre_tokenizers.Digits(individual_digits=True)
 
 if __name__ == "__main__":

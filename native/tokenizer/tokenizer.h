@@ -1,5 +1,5 @@
-// Byte-level BPE tokenizer of GGUF's `gpt2` model: special tokens are cut out first, the text between them is
-// pre-tokenized (the `tokenizer.ggml.pre` rule), bytes are mapped to tokens, merges are applied by rank.
+// The tokenizers of GGUF files: byte-level BPE (`gpt2`, byte_level.h) and SentencePiece's BPE (`llama`,
+// sentencepiece.h).
 #pragma once
 
 #include <cstdint>
@@ -17,19 +17,18 @@ namespace phonelm {
 class Tokenizer {
  public:
   // Throws Error: another tokenizer model, an unknown pre-tokenizer, a vocabulary with holes or doubles, a
-  // merge of unknown tokens, a special id outside the vocabulary.
+  // merge of unknown tokens, a special id outside the vocabulary, missing scores or byte tokens.
   static std::unique_ptr<Tokenizer> from_gguf(const GgufFile& file);
   virtual ~Tokenizer() = default;
 
   // UTF-8 (invalid bytes allowed: each is coded by its byte token). With `parse_special`, the text of a
-  // control token becomes that token; without, it is text like any other. User-defined tokens are cut out in
-  // both cases, as in llama.cpp. A byte for which the vocabulary has no token is left out, as Hugging Face's
-  // BPE without an unknown token and llama.cpp do (SmolLM2 lacks six control characters and the lead bytes of
-  // unassigned planes).
+  // control or unknown token becomes that token; without, it is text like any other. User-defined tokens are
+  // cut out in both cases, as in llama.cpp.
   virtual std::vector<int32_t> encode(std::string_view text, bool parse_special) const = 0;
   // The bytes of a token: may be part of a UTF-8 character. Empty for special tokens unless `with_special`.
   // Throws Error when the token is outside the vocabulary, as the next two do.
   virtual std::string token_bytes(int32_t token, bool with_special) const = 0;
+  // The tokens' bytes, without the space that `encode` put in front where the model wants one.
   std::string decode(std::span<const int32_t> tokens, bool with_special) const;
   // Not part of any text: control, unknown and unused tokens.
   virtual bool is_special(int32_t token) const = 0;
@@ -39,6 +38,10 @@ class Tokenizer {
   int32_t eos_id() const { return eos_id_; }  // -1 when absent
   // Whether the model expects bos_id before a text; `encode` does not add it.
   bool add_bos() const { return add_bos_; }
+  // Whether the model was trained with eos_id after each text; a prompt that goes on has none.
+  bool add_eos() const { return add_eos_; }
+  // Whether a text begins with a space that `encode` adds.
+  bool add_space_prefix() const { return add_space_prefix_; }
   // End of sequence or of turn: generation stops at any of them (eos, eot, and the usual names of these).
   const std::vector<int32_t>& stop_ids() const { return stop_ids_; }
 
@@ -46,6 +49,8 @@ class Tokenizer {
   int32_t bos_id_ = -1;
   int32_t eos_id_ = -1;
   bool add_bos_ = false;
+  bool add_eos_ = false;
+  bool add_space_prefix_ = false;
   std::vector<int32_t> stop_ids_;
 };
 

@@ -16,9 +16,15 @@ uint8_t search(char32_t code_point) {
   return static_cast<uint8_t>(std::prev(after)->flags);
 }
 
-const std::array<uint8_t, 128> kAsciiFlags = [] {
-  std::array<uint8_t, 128> table{};
-  for (char32_t c = 0; c < table.size(); ++c) table[c] = search(c);
+// One look-up for most of the characters there are in texts.
+constexpr size_t kNumDirect = 0x10000;
+const std::array<uint8_t, kNumDirect> kDirectFlags = [] {
+  std::array<uint8_t, kNumDirect> table{};
+  const auto* range = std::begin(kRanges);
+  for (char32_t c = 0; c < table.size(); ++c) {
+    if (std::next(range) != std::end(kRanges) && std::next(range)->first == c) ++range;
+    table[c] = static_cast<uint8_t>(range->flags);
+  }
   return table;
 }();
 
@@ -62,12 +68,12 @@ void append(std::string& out, char32_t c) {
 }
 
 uint8_t flags(char32_t code_point) {
-  return code_point < kAsciiFlags.size() ? kAsciiFlags[code_point] : search(code_point);
+  return code_point < kNumDirect ? kDirectFlags[code_point] : search(code_point);
 }
 
 Char char_at(std::string_view text, size_t pos) {
   const auto byte = static_cast<uint8_t>(text[pos]);
-  if (byte < kAsciiFlags.size()) return {kAsciiFlags[byte], 1};
+  if (byte < 0x80) return {kDirectFlags[byte], 1};
   const CodePoint code_point = decode(text, pos);
   return {code_point.valid ? flags(code_point.value) : uint8_t{kOther}, code_point.num_bytes};
 }

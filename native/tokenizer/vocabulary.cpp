@@ -1,9 +1,13 @@
 #include "tokenizer/vocabulary.h"
 
+#include <charconv>
 #include <limits>
+#include <system_error>
+#include <utility>
 
 #include "core/error.h"
 #include "gguf/printable.h"
+#include "tokenizer/unicode.h"
 
 namespace phonelm {
 namespace {
@@ -23,10 +27,59 @@ TokenKind kind_from_number(const GgufFile& file, size_t token, int64_t number) {
   return static_cast<TokenKind>(number);
 }
 
+bool is_utf8(std::string_view text) {
+  for (size_t pos = 0; pos < text.size();) {
+    const unicode::CodePoint c = unicode::decode(text, pos);
+    if (!c.valid) return false;
+    pos += c.num_bytes;
+  }
+  return true;
+}
+
+// The text of the token of a byte that is part of no token's characters.
+std::string hex_text(uint8_t byte) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  return {'<', '0', 'x', kHex[byte >> 4], kHex[byte & 15], '>'};
+}
+
+std::optional<uint8_t> byte_of_hex_text(std::string_view text) {
+  if (text.size() != 6) return std::nullopt;
+  unsigned byte = 0;
+  const auto [end, error] = std::from_chars(text.data() + 3, text.data() + 5, byte, 16);
+  const bool is_number = error == std::errc() && end == text.data() + 5;
+  if (!is_number || text != hex_text(static_cast<uint8_t>(byte))) return std::nullopt;
+  return static_cast<uint8_t>(byte);
+}
+
+std::string unescaped(std::string_view text) {
+  std::string bytes;
+  while (!text.empty()) {
+    const size_t end = text.find(kEscapedSpace);
+    bytes += text.substr(0, end);
+    if (end == std::string_view::npos) break;
+    bytes += ' ';
+    text.remove_prefix(end + kEscapedSpace.size());
+  }
+  return bytes;
+}
+
+// What a normal or a byte token stands for; nullopt: a byte token that names no byte.
+std::optional<std::string> spelled_out(const std::string& text, TokenKind kind, Spelling spelling,
+                                       const ByteMap& byte_map) {
+  if (spelling == Spelling::kByteMapped) return byte_map.bytes(text).value_or(text);
+  if (kind == TokenKind::kNormal) return unescaped(text);
+  const std::optional<uint8_t> byte = byte_of_hex_text(text);
+  return byte ? std::optional(std::string(1, static_cast<char>(*byte))) : std::nullopt;
+}
+
 }  // namespace
 
-Vocabulary::Vocabulary(const GgufFile& file) {
+Vocabulary::Vocabulary(const GgufFile& file, Spelling spelling) : spelling_(spelling) {
   read_tokens(file);
+  index_texts(file);
+}
+
+void Vocabulary::index_texts(const GgufFile& file) {
   id_of_text_.reserve(tokens_.size());
   for (int32_t id = 0; id < size(); ++id) {
     const auto [place, is_new] = id_of_text_.try_emplace(text(id), id);
@@ -51,10 +104,16 @@ void Vocabulary::read_tokens(const GgufFile& file) {
   tokens_.reserve(texts->size());
   for (size_t i = 0; i < texts->size(); ++i) {
     const std::string& text = (*texts)[i];
-    if (text.empty()) fail(file, std::string(kTokens) + "[" + std::to_string(i) + "] is empty");
+    const auto problem = [&](const char* what) {
+      fail(file, std::string(kTokens) + "[" + std::to_string(i) + "] " + what);
+    };
+    if (text.empty()) problem("is empty");
+    if (!is_utf8(text)) problem("is not UTF-8");
     const TokenKind kind = kinds == nullptr ? TokenKind::kNormal : kind_from_number(file, i, (*kinds)[i]);
-    const bool is_mapped = kind == TokenKind::kNormal || kind == TokenKind::kByte;
-    tokens_.push_back({text, is_mapped ? byte_map_.bytes(text).value_or(text) : text, kind});
+    const bool is_plain = kind == TokenKind::kNormal || kind == TokenKind::kByte;
+    std::optional<std::string> bytes = is_plain ? spelled_out(text, kind, spelling_, byte_map_) : text;
+    if (!bytes) problem("is a byte token but not of the form <0x0A>");
+    tokens_.push_back({text, std::move(*bytes), kind});
   }
 }
 
@@ -78,8 +137,12 @@ std::optional<int32_t> Vocabulary::find(std::string_view text) const {
 }
 
 std::optional<int32_t> Vocabulary::find_byte(uint8_t byte) const {
-  const std::optional<int32_t> token = find(byte_map_.text(byte));
-  return token && !is_special(*token) ? token : std::nullopt;
+  if (spelling_ == Spelling::kByteMapped) {
+    const std::optional<int32_t> token = find(byte_map_.text(byte));
+    return token && !is_special(*token) ? token : std::nullopt;
+  }
+  const std::optional<int32_t> token = find(hex_text(byte));
+  return token && kind(*token) == TokenKind::kByte ? token : std::nullopt;
 }
 
 std::optional<int32_t> Vocabulary::special_id(const GgufFile& file, std::string_view key) const {

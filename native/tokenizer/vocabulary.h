@@ -16,17 +16,26 @@ namespace phonelm {
 // Numbers as in llama.cpp's `enum llama_token_type`.
 enum class TokenKind : uint8_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
+// How the texts of normal tokens are written.
+enum class Spelling {
+  kByteMapped,    // each byte as a printable character (byte_map.h)
+  kSpaceEscaped,  // spaces as U+2581, and bytes that are no character as tokens `<0xXX>`
+};
+
+inline constexpr std::string_view kEscapedSpace = "\xE2\x96\x81";
+
 class Vocabulary {
  public:
-  // Throws Error: no tokens, doubles, holes (empty texts), kinds that do not match the tokens.
-  explicit Vocabulary(const GgufFile& file);
+  // Throws Error: no tokens, doubles, holes (empty texts), texts that are not UTF-8, kinds that do not match
+  // the tokens.
+  Vocabulary(const GgufFile& file, Spelling spelling);
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;
 
   int32_t size() const { return static_cast<int32_t>(tokens_.size()); }
-  // As written in the file: bytes mapped to printable characters, but for special and user-defined tokens.
+  // As written in the file.
   const std::string& text(int32_t token) const { return tokens_[static_cast<size_t>(token)].text; }
-  // What the token stands for in the text.
+  // What the token stands for in the text; special and user-defined tokens are written as they are.
   const std::string& bytes(int32_t token) const { return tokens_[static_cast<size_t>(token)].bytes; }
   TokenKind kind(int32_t token) const { return tokens_[static_cast<size_t>(token)].kind; }
   // Not part of any text: control, unknown and unused tokens.
@@ -46,7 +55,9 @@ class Vocabulary {
     TokenKind kind;
   };
   void read_tokens(const GgufFile& file);
+  void index_texts(const GgufFile& file);
 
+  Spelling spelling_;
   ByteMap byte_map_;
   std::vector<Token> tokens_;
   std::unordered_map<std::string_view, int32_t> id_of_text_;  // views of tokens_
