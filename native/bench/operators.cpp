@@ -116,7 +116,9 @@ ModelConfig attention_config(int num_heads, int num_kv_heads, int head_dim, int 
   config.num_heads = num_heads;
   config.num_kv_heads = num_kv_heads;
   config.head_dim = config.rope_dim = head_dim;
-  config.rope_frequencies = rope_frequencies(10000.0f, head_dim);
+  config.attention_scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  config.ropes.push_back({rope_frequencies(10000.0f, head_dim), {}, 1.0f});
+  config.layers.resize(static_cast<size_t>(num_layers));
   return config;
 }
 
@@ -162,7 +164,8 @@ double bench_attention(int num_heads, int num_kv_heads, int head_dim, int contex
   const Scratch scratches[2] = {{config, context, num_threads}, {config, context, num_threads}};
   for (const Scratch& scratch : scratches) {
     for (int token = 0; token < num_tokens; ++token) {
-      rope_angles(config, context - num_tokens + token, scratch.cosines.row(token), scratch.sines.row(token));
+      rope_angles(config, context - num_tokens + token, false, scratch.cosines.row(token),
+                  scratch.sines.row(token));
     }
   }
   return median_call(bench.pool, bench.min_time_ms, [&](int thread, int call) {
@@ -263,7 +266,7 @@ double bench_token_overhead(int vocab_size, int hidden_size, int num_tokens, con
       for (int token = share.begin; token < share.end; ++token) {
         const auto row = (static_cast<size_t>(call) + static_cast<size_t>(token)) * 7919;
         unpack_row(embedding, static_cast<int>(row % static_cast<size_t>(vocab_size)), rows.row(token));
-        rope_angles(config, token, cosines.row(token), sines.row(token));
+        rope_angles(config, token, false, cosines.row(token), sines.row(token));
       }
       bench.pool.barrier();
     });

@@ -95,9 +95,10 @@ nb::object kernel_rms_norm(const std::string& isa, const Vector& x, const Vector
 nb::object kernel_activate(const std::string& isa, const std::string& kind, const Vector& gate,
                            const Vector& up) {
   require(gate.shape(0) == up.shape(0), "sizes differ");
-  const Activation activation = kind == "silu"   ? Activation::Silu
-                                : kind == "relu" ? Activation::Relu
-                                                 : Activation::Relu2;
+  const Activation activation = kind == "silu"        ? Activation::Silu
+                                : kind == "relu"      ? Activation::Relu
+                                : kind == "gelu_tanh" ? Activation::GeluTanh
+                                                      : Activation::Relu2;
   std::vector<float> out(gate.data(), gate.data() + gate.shape(0));
   select_kernels(isa).activate(activation, out.data(), up.data(), size_of(gate.shape(0)));
   return to_numpy(std::move(out), {gate.shape(0)});

@@ -23,9 +23,22 @@ void store_key(const AttentionJob& job, int token, int kv_head) {
   }
 }
 
-void rotate(const AttentionJob& job, int token, float* head) {
-  rope_rotate(job.config, job.scratch.cosines.row(token), job.scratch.sines.row(token), head);
+// One head's query or key.
+void norm_and_rotate(const AttentionJob& job, const float* norm, int token, float* head) {
+  const ModelConfig& config = job.config;
+  if (norm) job.kernels.rms_norm(head, norm, config.head_dim, config.norm_eps, head);
+  const int rope = config.layer(job.layer).rope;
+  if (rope == LayerConfig::kNoRope) return;
+  const int first = rope * (config.rope_dim / 2);
+  rope_rotate(config, job.scratch.cosines.row(token) + first, job.scratch.sines.row(token) + first, head);
 }
+
+// The first key that a token at `position` sees.
+int first_key(const AttentionJob& job, int position) {
+  return std::max(0, position + 1 - job.config.layer(job.layer).window);
+}
+
+int block_begin(int key) { return key / KvCache::kBlock * KvCache::kBlock; }
 
 // Up to 16 queries that attend over the same keys: neighbouring tokens of one head, or heads that share keys.
 // Key 0 is the sequence's first.
@@ -34,9 +47,10 @@ struct Queries {
   const float* data;
   int stride;
   int num_rows;
-  // Row r sees the keys before `visible + r * visible_step`.
+  // Row r sees the keys before `visible + r * visible_step`, of them the last `window`.
   int visible;
   int visible_step;
+  int window;
 };
 
 class RunningAttention {
@@ -86,12 +100,15 @@ class RunningAttention {
   // Scores to weights under the new maximum; what was summed before is brought to it.
   void soften(int row, int begin, int count, bool has_earlier) {
     float* scores = scores_.row(row);
-    const int visible = std::min(count, queries_.visible + row * queries_.visible_step - begin);
-    for (int i = std::max(visible, 0); i < count; ++i) scores[i] = 0.0f;
-    if (visible <= 0) return;
+    const int all_before = queries_.visible + row * queries_.visible_step - begin;
+    const int end = std::clamp(all_before, 0, count);
+    const int first = std::clamp(all_before - queries_.window, 0, end);
+    std::fill_n(scores, first, 0.0f);
+    std::fill(scores + end, scores + count, 0.0f);
+    if (first == end) return;
     const float before = maximum_[row];
-    const float now = std::max(before, job_.kernels.maximum(scores, visible));
-    const float sum = job_.kernels.exponentiate(scores, visible, now);
+    const float now = std::max(before, job_.kernels.maximum(scores + first, end - first));
+    const float sum = job_.kernels.exponentiate(scores + first, end - first, now);
     const float factor = std::exp(before - now);
     maximum_[row] = now;
     sum_[row] = sum_[row] * factor + sum;
@@ -122,10 +139,11 @@ void attend_block(const AttentionJob& job, int head, const Plan::Block& block, i
   const Rows& query = job.scratch.query;
   const Plan::Place& place = job.plan.place(block.first);
   const Queries queries{
-      place, query.row(block.first) + head * head_dim, query.stride, block.num_tokens, place.position + 1, 1};
+      place, query.row(block.first) + head * head_dim, query.stride, block.num_tokens, place.position + 1,
+      1,     job.config.layer(job.layer).window};
   RunningAttention attention(job, head / job.group_size(), queries,
                              job.scratch.threads[static_cast<size_t>(thread)]);
-  attention.run(0, place.position + block.num_tokens);
+  attention.run(block_begin(first_key(job, place.position)), place.position + block.num_tokens);
   for (int row = 0; row < block.num_tokens; ++row) {
     float* out = job.scratch.attention.row(block.first + row) + head * head_dim;
     const float inverse = 1.0f / attention.sum(row);
@@ -139,14 +157,16 @@ void attend_share(const AttentionJob& job, int thread) {
   const int head_dim = job.config.head_dim;
   const Plan::Place& place = job.plan.place(0);
   const int num_keys = place.position + 1;
-  const Range keys = share_of(num_keys, thread, job.num_threads, KvCache::kBlock);
+  const int begin = block_begin(first_key(job, place.position));
+  const Range keys = share_of(num_keys - begin, thread, job.num_threads, KvCache::kBlock);
   const AttentionScratch& scratch = job.scratch.threads[static_cast<size_t>(thread)];
   for (int head = 0; head < job.config.num_heads;) {
     const int kv_head = head / job.group_size();
     const int num_rows = std::min(kTokenBlock, (kv_head + 1) * job.group_size() - head);
-    const Queries queries{place, job.scratch.query.row(0) + head * head_dim, head_dim, num_rows, num_keys, 0};
+    const Queries queries{place, job.scratch.query.row(0) + head * head_dim, head_dim, num_rows, num_keys,
+                          0,     job.config.layer(job.layer).window};
     RunningAttention attention(job, kv_head, queries, scratch);
-    attention.run(keys.begin, keys.end);
+    attention.run(begin + keys.begin, begin + keys.end);
     for (int row = 0; row < num_rows; ++row, ++head) {
       scratch.part_state.row(head)[0] = attention.maximum(row);
       scratch.part_state.row(head)[1] = attention.sum(row);
@@ -159,21 +179,20 @@ void attend_share(const AttentionJob& job, int thread) {
 
 void rotate_and_store(const AttentionJob& job, int thread) {
   const ModelConfig& config = job.config;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
   const int num_tokens = job.plan.num_tokens();
   const Range queries = share_of(num_tokens * config.num_heads, thread, job.num_threads);
   for (int unit = queries.begin; unit < queries.end; ++unit) {
     const int token = unit / config.num_heads;
     float* head = job.scratch.query.row(token) + unit % config.num_heads * config.head_dim;
-    rotate(job, token, head);
-    job.kernels.scale(head, config.head_dim, scale);
+    norm_and_rotate(job, job.query_norm, token, head);
+    job.kernels.scale(head, config.head_dim, config.attention_scale);
   }
   const Range keys = share_of(num_tokens * config.num_kv_heads, thread, job.num_threads);
   for (int unit = keys.begin; unit < keys.end; ++unit) {
     const int token = unit / config.num_kv_heads;
     const int kv_head = unit % config.num_kv_heads;
     const Plan::Place& place = job.plan.place(token);
-    rotate(job, token, job.scratch.key.row(token) + kv_head * config.head_dim);
+    norm_and_rotate(job, job.key_norm, token, job.scratch.key.row(token) + kv_head * config.head_dim);
     store_key(job, token, kv_head);
     job.kernels.to_half(job.scratch.value.row(token) + kv_head * config.head_dim, config.head_dim,
                         place.cache->value_row(job.layer, kv_head, place.slot()));

@@ -15,12 +15,16 @@ struct AttentionJob {
   int layer;
   int num_threads;
   bool may_round;  // see HalfPanels
+  // Of one head's query and key; nullptr: none.
+  const float* query_norm = nullptr;
+  const float* key_norm = nullptr;
 
   // Query heads that share keys and values.
   int group_size() const { return config.num_heads / config.num_kv_heads; }
 };
 
-// Rotates this thread's share of the queries and keys and stores its share of keys and values in the cache.
+// Normalizes and rotates this thread's share of the queries and keys and stores its share of keys and values
+// in the cache.
 void rotate_and_store(const AttentionJob& job, int thread);
 
 // This thread's part of the attention; all threads must have stored before. Of several tokens it is some

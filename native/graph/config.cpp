@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "gguf/printable.h"
+#include "graph/rope.h"
 
 namespace phonelm {
 
@@ -12,54 +14,60 @@ namespace {
 constexpr int64_t kMaxDimension = int64_t{1} << 22;
 constexpr int64_t kMaxLayers = 1024;
 
-class Reader {
- public:
-  Reader(const GgufFile& file, std::string prefix) : file_(file), prefix_(std::move(prefix)) {}
-
-  int count(const std::string& name, int64_t most) const {
-    const auto value = file_.get_int(prefix_ + name);
-    if (!value) refuse(name, "is missing");
-    return checked(name, *value, most);
-  }
-  int count_or(const std::string& name, int64_t fallback, int64_t most) const {
-    return checked(name, file_.get_int(prefix_ + name).value_or(fallback), most);
-  }
-  float positive(const std::string& name, double fallback) const {
-    const double value = file_.get_float(prefix_ + name).value_or(fallback);
-    if (!std::isfinite(value) || value <= 0.0) refuse(name, "is " + std::to_string(value) + ", not positive");
-    return static_cast<float>(value);
-  }
-  std::string text_or(const std::string& name, const char* fallback) const {
-    const std::string* value = file_.get_string(prefix_ + name);
-    return value ? *value : fallback;
-  }
-  bool flag_or(const std::string& name, bool fallback) const {
-    return file_.get_bool(prefix_ + name).value_or(fallback);
-  }
-  [[noreturn]] void refuse(const std::string& name, const std::string& what) const {
-    throw Error(file_.path() + ": " + prefix_ + name + " " + what +
-                "; the file is broken or of a kind not supported");
-  }
-
- private:
-  int checked(const std::string& name, int64_t value, int64_t most) const {
-    if (value < 1 || value > most)
-      refuse(name, "is " + std::to_string(value) + ", not 1 to " + std::to_string(most));
-    return static_cast<int>(value);
-  }
-
-  const GgufFile& file_;
-  const std::string prefix_;
+// What the architecture's name says, and no key does.
+struct Kind {
+  const char* name;
+  Activation activation = Activation::Silu;
+  bool gated = true;
+  // Whether q and k are stored for interleaved pairs.
+  bool interleaved = false;
+  bool qk_norm = false;
 };
 
-void read_kind(const Reader& reader, ModelConfig& config) {
-  if (config.architecture == "llama") return;
-  if (config.architecture == "arcee") {
-    config.gated = false;
-    config.activation = Activation::Relu2;
-    return;
+constexpr Kind kKinds[] = {
+    {.name = "llama", .interleaved = true},
+    {.name = "arcee", .activation = Activation::Relu2, .gated = false, .interleaved = true},
+    {.name = "smollm3", .interleaved = true},
+    {.name = "qwen2"},
+    {.name = "qwen3", .qk_norm = true},
+    {.name = "phi3"},
+    {.name = "gemma3", .activation = Activation::GeluTanh, .qk_norm = true},
+    {.name = "phonelm"},
+};
+
+const Kind& find_kind(const GgufFile& file) {
+  const std::string* name = file.get_string("general.architecture");
+  if (!name) throw Error(file.path() + ": general.architecture is missing; the file holds no model");
+  std::string names;
+  for (const Kind& kind : kKinds) {
+    if (kind.name == *name) return kind;
+    names += (names.empty() ? "" : ", ") + std::string(kind.name);
   }
-  config.rope_interleaved = false;
+  throw Error(file.path() + ": architecture '" + printable(*name) + "' is not supported; take a model of " +
+              names);
+}
+
+void read_sizes(const ConfigReader& reader, ModelConfig& config) {
+  config.hidden_size = reader.count("embedding_length", kMaxDimension);
+  config.num_layers = reader.count("block_count", kMaxLayers);
+  config.num_heads = reader.count("attention.head_count", 65536);
+  config.num_kv_heads = reader.count_or("attention.head_count_kv", config.num_heads, 65536);
+  config.intermediate_size = reader.count("feed_forward_length", kMaxDimension);
+  config.context_length = reader.count("context_length", int64_t{1} << 24);
+  config.head_dim = reader.count_or("attention.key_length", config.hidden_size / config.num_heads, 4096);
+  config.rope_dim = reader.count_or("rope.dimension_count", config.head_dim, 4096);
+  config.norm_eps = reader.positive("attention.layer_norm_rms_epsilon", 1e-5);
+  config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  if (config.num_heads % config.num_kv_heads != 0) {
+    reader.refuse("attention.head_count_kv", "does not divide attention.head_count");
+  }
+  if (config.rope_dim % 2 != 0 || config.rope_dim > config.head_dim) {
+    reader.refuse("rope.dimension_count", "is odd or larger than a head");
+  }
+}
+
+// The keys of our own files.
+void read_phonelm(const ConfigReader& reader, ModelConfig& config) {
   config.gated = reader.flag_or("ffn_gated", true);
   const std::string activation = reader.text_or("hidden_activation", "relu");
   if (activation == "silu") {
@@ -77,55 +85,91 @@ void read_kind(const Reader& reader, ModelConfig& config) {
   config.rope_int8 = table == "int8";
 }
 
-void refuse_unknown(const Reader& reader, const ModelConfig& config) {
-  const std::string scaling = reader.text_or("rope.scaling.type", "none");
-  if (scaling != "none")
-    reader.refuse("rope.scaling.type", "is '" + scaling + "', which is not supported yet");
-  if (reader.count_or("expert_count", 1, kMaxLayers) != 1) reader.refuse("expert_count", "is not supported");
+// 0 or no key: none.
+int read_window(const ConfigReader& reader) {
+  const char* key = "attention.sliding_window";
+  if (!reader.has(key) || reader.is_zero(key)) return LayerConfig::kAll;
+  return reader.count(key, LayerConfig::kAll);
+}
+
+// Gemma-3: the last of every 6 layers sees all, or what the file says instead of 6, or of each layer.
+std::vector<bool> windowed_layers(const ConfigReader& reader, const ModelConfig& config) {
+  const char* key = "attention.sliding_window_pattern";
+  if (const std::vector<bool>* flags = reader.flags(key)) {
+    if (flags->size() != static_cast<size_t>(config.num_layers)) {
+      reader.refuse(key, "has " + std::to_string(flags->size()) + " entries for " +
+                             std::to_string(config.num_layers) + " layers");
+    }
+    return *flags;
+  }
+  const int period = reader.count_or(key, 6, kMaxLayers);
+  std::vector<bool> windowed(static_cast<size_t>(config.num_layers));
+  for (int i = 0; i < config.num_layers; ++i) windowed[static_cast<size_t>(i)] = i % period < period - 1;
+  return windowed;
+}
+
+// Layers with a window turn by a base of their own, which is not scaled.
+void read_gemma3(const ConfigReader& reader, ModelConfig& config) {
+  config.post_norm = true;
+  config.embedding_scale = std::sqrt(static_cast<float>(config.hidden_size));
+  // The 27B model alone scales by other than its heads' size, and its files do not say so.
+  if (config.num_layers == 62) {
+    config.attention_scale = 1.0f / std::sqrt(static_cast<float>(config.hidden_size / config.num_heads));
+  }
+  const int window = read_window(reader);
+  if (window == LayerConfig::kAll) return;
+  config.ropes.push_back(
+      {rope_frequencies(reader.positive("rope.freq_base_swa", 10000.0), config.rope_dim), {}, 1.0f});
+  const std::vector<bool> windowed = windowed_layers(reader, config);
+  for (size_t i = 0; i < windowed.size(); ++i) {
+    if (windowed[i]) config.layers[i] = {window, 1};
+  }
+}
+
+void read_layers(const ConfigReader& reader, ModelConfig& config) {
+  config.layers.resize(static_cast<size_t>(config.num_layers));
+  if (config.architecture == "gemma3") return read_gemma3(reader, config);
+  const int window = read_window(reader);
+  if (config.architecture == "phi3") {
+    for (LayerConfig& layer : config.layers) layer.window = window;
+  } else if (window < config.context_length) {
+    reader.refuse("attention.sliding_window",
+                  "is set, which is not supported for " + config.architecture + " models");
+  }
+  if (config.architecture == "smollm3") {
+    for (size_t i = 3; i < config.layers.size(); i += 4) config.layers[i].rope = LayerConfig::kNoRope;
+  }
+}
+
+void refuse_unknown(const ConfigReader& reader, const ModelConfig& config) {
+  for (const char* key :
+       {"expert_count", "attn_logit_softcapping", "final_logit_softcapping", "attention.scale",
+        "attention.clamp_kqv", "attention.max_alibi_bias", "embedding_scale", "residual_scale", "logit_scale",
+        "use_parallel_residual", "attention.temperature_length"}) {
+    reader.refuse_unless_neutral(key);
+  }
+  if (!reader.flag_or("attention.causal", true)) reader.refuse("attention.causal", "is false");
   if (reader.count_or("attention.value_length", config.head_dim, kMaxDimension) != config.head_dim) {
     reader.refuse("attention.value_length", "differs from attention.key_length, which is not supported");
-  }
-  if (config.num_heads % config.num_kv_heads != 0) {
-    reader.refuse("attention.head_count_kv", "does not divide attention.head_count");
-  }
-  if (config.rope_dim % 2 != 0 || config.rope_dim > config.head_dim) {
-    reader.refuse("rope.dimension_count", "is odd or larger than a head");
   }
 }
 
 }  // namespace
 
-std::vector<float> rope_frequencies(float theta, int rope_dim) {
-  std::vector<float> frequencies;
-  for (int i = 0; i < rope_dim / 2; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(rope_dim);
-    frequencies.push_back(1.0f / std::pow(theta, exponent));
-  }
-  return frequencies;
-}
-
 ModelConfig read_config(const GgufFile& file) {
-  const std::string* architecture = file.get_string("general.architecture");
-  if (!architecture) throw Error(file.path() + ": general.architecture is missing; the file holds no model");
-  if (*architecture != "llama" && *architecture != "phonelm" && *architecture != "arcee") {
-    throw Error(file.path() + ": architecture '" + *architecture +
-                "' is not supported; take a llama, phonelm or arcee model");
-  }
-  const Reader reader(file, *architecture + ".");
+  const Kind& kind = find_kind(file);
+  const ConfigReader reader(file, kind.name);
   ModelConfig config;
-  config.architecture = *architecture;
-  config.hidden_size = reader.count("embedding_length", kMaxDimension);
-  config.num_layers = reader.count("block_count", kMaxLayers);
-  config.num_heads = reader.count("attention.head_count", 65536);
-  config.num_kv_heads = reader.count_or("attention.head_count_kv", config.num_heads, 65536);
-  config.intermediate_size = reader.count("feed_forward_length", kMaxDimension);
-  config.context_length = reader.count("context_length", int64_t{1} << 24);
-  config.head_dim = reader.count_or("attention.key_length", config.hidden_size / config.num_heads, 4096);
-  config.rope_dim = reader.count_or("rope.dimension_count", config.head_dim, 4096);
-  config.norm_eps = reader.positive("attention.layer_norm_rms_epsilon", 1e-5);
-  read_kind(reader, config);
+  config.architecture = kind.name;
+  config.activation = kind.activation;
+  config.gated = kind.gated;
+  config.rope_interleaved = kind.interleaved;
+  config.qk_norm = kind.qk_norm;
+  read_sizes(reader, config);
   refuse_unknown(reader, config);
-  config.rope_frequencies = rope_frequencies(reader.positive("rope.freq_base", 10000.0), config.rope_dim);
+  if (config.architecture == "phonelm") read_phonelm(reader, config);
+  config.ropes.push_back(read_rope(reader, config));
+  read_layers(reader, config);
   return config;
 }
 

@@ -15,7 +15,8 @@ size_t buffer_bytes(const ModelConfig& config, int num_threads) {
   const size_t kv_width = size(config.num_kv_heads) * size(config.head_dim);
   const size_t input = kInputBytes * size(Scratch::widest(config));
   const size_t rows = 2 * (width + kv_width + size(config.intermediate_size));
-  const size_t of_token = input + sizeof(float) * (size(config.hidden_size) + rows + size(config.rope_dim));
+  const size_t hidden = size(config.hidden_size) * (config.post_norm ? 2 : 1);
+  const size_t of_token = input + sizeof(float) * (hidden + rows + 2 * size(config.num_angles()));
   const size_t scores = size(kTokenBlock) * size(Scratch::kKeyBlock + config.head_dim);
   const size_t attention = sizeof(float) * (scores + width + 2 * size(config.num_heads));
   const size_t neurons = sizeof(int32_t) * size(config.intermediate_size) + Scratch::largest_panel(config);

@@ -10,6 +10,7 @@
 
 #include "core/buffer.h"
 #include "graph/config.h"
+#include "graph/layer.h"
 #include "graph/scratch.h"
 #include "graph/tuning.h"
 #include "kernels/kernels.h"
@@ -17,18 +18,6 @@
 #include "tokenizer/tokenizer.h"
 
 namespace phonelm {
-
-struct Layer {
-  const float* attention_norm = nullptr;
-  PackedMatrix query, key, value, output;
-  const float* ffn_norm = nullptr;
-  PackedMatrix gate, up, down;  // no gate in a plain FFN
-  // Instead of down, and of up where there is a gate: a ReLU FFN whose dead neurons are not read at decode.
-  NeuronRows up_rows;
-  NeuronColumns down_columns;
-
-  bool by_neuron() const { return down_columns.data != nullptr; }
-};
 
 struct LoadOptions {
   std::string isa;                 // "" = PHONELM_ISA, or the fastest
@@ -86,6 +75,8 @@ class Model {
 
 // A team never has more.
 inline constexpr int kMaxThreads = 256;
+// Throws Error for a number of threads that is less than 1 or more than kMaxThreads.
+int checked_num_threads(int num_threads);
 // Validates a number of threads (0 = all cores). Throws Error for less than 0 or more than kMaxThreads.
 int resolve_num_threads(int num_threads);
 

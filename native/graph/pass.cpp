@@ -49,10 +49,16 @@ void Pass::run_layers(int thread) const {
 }
 
 void Pass::embed(int thread) const {
+  const ModelConfig& config = model_.config();
   const Range share = share_of(num_tokens(), thread, num_threads_);
   for (int token = share.begin; token < share.end; ++token) {
-    unpack_row(model_.embedding(), tokens_[static_cast<size_t>(token)], scratch_.residual.row(token));
-    rope_angles(model_.config(), plan_.place(token).position, scratch_.cosines.row(token),
+    float* residual = scratch_.residual.row(token);
+    unpack_row(model_.embedding(), tokens_[static_cast<size_t>(token)], residual);
+    if (config.embedding_scale != 1.0f) {
+      model_.kernels().scale(residual, config.hidden_size, config.embedding_scale);
+    }
+    const Plan::Place& place = plan_.place(token);
+    rope_angles(config, place.position, place.is_long, scratch_.cosines.row(token),
                 scratch_.sines.row(token));
   }
 }
@@ -71,7 +77,8 @@ void Pass::run_attention(int index, int thread) const {
   threads.barrier();
 
   const bool may_round = form.quants && num_tokens() > 1;
-  const AttentionJob job{config, model_.kernels(), scratch_, plan_, index, num_threads_, may_round};
+  const AttentionJob job{config,       model_.kernels(), scratch_,         plan_,         index,
+                         num_threads_, may_round,        layer.query_norm, layer.key_norm};
   rotate_and_store(job, thread);
   threads.barrier();
   attend(job, thread);
@@ -82,7 +89,7 @@ void Pass::run_attention(int index, int thread) const {
   const Activations attended = num_tokens() == 1 ? prepare(1, width, output_form, thread,
                                                            [&](int, float* out) { combine_shares(job, out); })
                                                  : prepare_rows(s.attention, width, output_form, thread);
-  multiply(layer.output, attended, s.residual, true, thread);
+  multiply_into_residual(layer.output, attended, layer.attention_post_norm, thread);
   threads.barrier();
 }
 
@@ -103,7 +110,7 @@ void Pass::run_ffn(int index, int thread) const {
   } else if (layer.by_neuron()) {
     multiply_by_panels(layer.down_columns, input, scratch_.residual, true, thread);
   } else {
-    multiply(layer.down, input, scratch_.residual, true, thread);
+    multiply_into_residual(layer.down, input, layer.ffn_post_norm, thread);
   }
   model_.threads().barrier();
 }
@@ -206,11 +213,33 @@ Activations Pass::prepare_normed(int num_rows, RowOf row_of, const float* norm, 
   });
 }
 
-Range Pass::multiply(const PackedMatrix& weights, const Activations& input, const Rows& out, bool accumulate,
+Range Pass::multiply(const Linear& weights, const Activations& input, const Rows& out, bool accumulate,
                      int thread) const {
   const Range share = share_of(weights.num_panels, thread, num_threads_);
   model_.kernels().matmul(weights, share.begin, share.end, input, out.row(0), out.stride, accumulate);
+  if (weights.bias) {
+    const int end = std::min(share.end * kPanelRows, weights.rows);
+    for (int token = 0; token < input.num_tokens; ++token) {
+      float* row = out.row(token);
+      for (int i = share.begin * kPanelRows; i < end; ++i) row[i] += weights.bias[i];
+    }
+  }
   return share;
+}
+
+void Pass::multiply_into_residual(const Linear& weights, const Activations& input, const float* norm,
+                                  int thread) const {
+  const ModelConfig& config = model_.config();
+  multiply(weights, input, norm ? scratch_.branch : scratch_.residual, !norm, thread);
+  if (!norm) return;
+  model_.threads().barrier();
+  const Range share = share_of(num_tokens(), thread, num_threads_);
+  for (int token = share.begin; token < share.end; ++token) {
+    float* branch = scratch_.branch.row(token);
+    float* residual = scratch_.residual.row(token);
+    model_.kernels().rms_norm(branch, norm, config.hidden_size, config.norm_eps, branch);
+    for (int i = 0; i < config.hidden_size; ++i) residual[i] += branch[i];
+  }
 }
 
 template <typename Matrix>

@@ -77,8 +77,11 @@ class Pass {
   Range rows_to_make(int num_rows, int thread) const;
 
   // This thread's rows of a product.
-  Range multiply(const PackedMatrix& weights, const Activations& input, const Rows& out, bool accumulate,
+  Range multiply(const Linear& weights, const Activations& input, const Rows& out, bool accumulate,
                  int thread) const;
+  // Adds a product to the residual, normalized first where there is a norm.
+  void multiply_into_residual(const Linear& weights, const Activations& input, const float* norm,
+                              int thread) const;
   // A batch against a matrix stored neuron by neuron.
   template <typename Matrix>
   Range multiply_by_panels(const Matrix& weights, const Activations& input, const Rows& out, bool accumulate,

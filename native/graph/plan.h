@@ -16,6 +16,8 @@ struct Segment {
   int slot;
   int position;  // in the sequence, of the run's first token
   int num_tokens;
+  // The sequence may grow beyond the model's original context (see Rope).
+  bool is_long = false;
 };
 
 class Plan {
@@ -25,6 +27,7 @@ class Plan {
     const KvCache* cache;
     int first_slot;  // of its sequence
     int position;
+    bool is_long;
     int slot() const { return first_slot + position; }
   };
   // Up to 16 neighbouring tokens of one sequence, whose attention is computed together.
@@ -37,7 +40,7 @@ class Plan {
     for (const Segment& segment : segments) {
       const int first = num_tokens();
       for (int i = 0; i < segment.num_tokens; ++i) {
-        places_.push_back({segment.cache, segment.slot, segment.position + i});
+        places_.push_back({segment.cache, segment.slot, segment.position + i, segment.is_long});
       }
       for (int i = 0; i < segment.num_tokens; i += kTokenBlock) {
         const int rest = segment.num_tokens - i;

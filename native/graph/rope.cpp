@@ -4,14 +4,28 @@
 
 namespace phonelm {
 
-void rope_angles(const ModelConfig& config, int position, float* cosines, float* sines) {
-  for (int i = 0; i < config.rope_dim / 2; ++i) {
-    const float angle = static_cast<float>(position) * config.rope_frequencies[static_cast<size_t>(i)];
-    cosines[i] = std::cos(angle);
-    sines[i] = std::sin(angle);
-    if (config.rope_int8) {
-      cosines[i] = std::nearbyint(127.0f * cosines[i]) / 127.0f;
-      sines[i] = std::nearbyint(127.0f * sines[i]) / 127.0f;
+std::vector<float> rope_frequencies(float theta, int rope_dim) {
+  std::vector<float> frequencies;
+  for (int i = 0; i < rope_dim / 2; ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(rope_dim);
+    frequencies.push_back(1.0f / std::pow(theta, exponent));
+  }
+  return frequencies;
+}
+
+void rope_angles(const ModelConfig& config, int position, bool is_long, float* cosines, float* sines) {
+  for (const Rope& rope : config.ropes) {
+    const bool takes_long = is_long && !rope.long_frequencies.empty();
+    for (const float frequency : takes_long ? rope.long_frequencies : rope.frequencies) {
+      const float angle = static_cast<float>(position) * frequency;
+      float cosine = std::cos(angle);
+      float sine = std::sin(angle);
+      if (config.rope_int8) {
+        cosine = std::nearbyint(127.0f * cosine) / 127.0f;
+        sine = std::nearbyint(127.0f * sine) / 127.0f;
+      }
+      *cosines++ = cosine * rope.magnitude;
+      *sines++ = sine * rope.magnitude;
     }
   }
 }

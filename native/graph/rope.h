@@ -3,13 +3,23 @@
 #pragma once
 
 #include "graph/config.h"
+#include "graph/config_reader.h"
 
 namespace phonelm {
 
-// cos and sin of one position, rope_dim / 2 each, in float32 as transformers computes them.
-void rope_angles(const ModelConfig& config, int position, float* cosines, float* sines);
+// theta^(-2 i / rope_dim), in float32 as transformers computes them.
+std::vector<float> rope_frequencies(float theta, int rope_dim);
 
-// Rotates one head in place.
+// The rope that a file describes: its base, scaled linearly, by YaRN (arXiv 2309.00071) or by a tensor of
+// factors. Sets the configuration's original context, and adds the tensors read to its list. Throws Error for
+// a scaling or a value that is not known, by its key's or tensor's name.
+Rope read_rope(const ConfigReader& reader, ModelConfig& config);
+
+// cos and sin of one position for all ropes, `config.num_angles()` each, in float32 as transformers computes
+// them.
+void rope_angles(const ModelConfig& config, int position, bool is_long, float* cosines, float* sines);
+
+// Rotates one head in place, by the angles of one rope.
 void rope_rotate(const ModelConfig& config, const float* cosines, const float* sines, float* head);
 
 }  // namespace phonelm

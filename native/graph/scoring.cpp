@@ -82,10 +82,11 @@ class Scorer {
       next_slot_ = 0;
     }
     const int chunk = model_.scratch().chunk;
+    const bool is_long = model_.config().is_long(num_evaluated(request));
     for (int position = 0; position < num_evaluated(request);) {
       const int room = chunk - static_cast<int>(tokens_.size());
       const int count = std::min(room, num_evaluated(request) - position);
-      segments_.push_back({&cache_, next_slot_, position, count});
+      segments_.push_back({&cache_, next_slot_, position, count, is_long});
       for (int i = 0; i < count; ++i, ++position) add_token(index, position);
       if (count == room) flush();
     }

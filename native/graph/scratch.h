@@ -118,8 +118,9 @@ struct Scratch {
         attention(chunk, config.num_heads * config.head_dim),
         gate(chunk, config.intermediate_size),
         up(chunk, config.intermediate_size),
-        cosines(chunk, config.rope_dim / 2),
-        sines(chunk, config.rope_dim / 2),
+        branch(chunk, config.post_norm ? config.hidden_size : 0),
+        cosines(chunk, config.num_angles()),
+        sines(chunk, config.num_angles()),
         shared_input(chunk, widest(config)) {
     for (int thread = 0; thread < num_threads; ++thread) {
       own_input.emplace_back(1, widest(config));
@@ -144,7 +145,11 @@ struct Scratch {
   std::byte* panel(int thread) const { return panels[static_cast<size_t>(thread)].data(); }
 
   int chunk;
-  Rows residual, query, key, value, attention, gate, up, cosines, sines;
+  Rows residual, query, key, value, attention, gate, up;
+  // What attention or FFN gives, where it is normalized before it is added to the residual.
+  Rows branch;
+  // All ropes side by side.
+  Rows cosines, sines;
   InputBuffer shared_input;
   // One a thread.
   std::vector<InputBuffer> own_input;

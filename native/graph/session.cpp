@@ -79,7 +79,7 @@ void Session::forward(std::span<const int32_t> tokens, float* all_logits) {
 
 void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits) {
   const int num_tokens = static_cast<int>(tokens.size());
-  const Segment segment{&cache_, 0, position_, num_tokens};
+  const Segment segment{&cache_, 0, position_, num_tokens, model_->config().is_long(context_length_)};
   const Plan plan({&segment, 1});
   std::vector<int32_t> rows(all_logits ? tokens.size() : 1, num_tokens - 1);
   if (all_logits) std::iota(rows.begin(), rows.end(), 0);

@@ -64,7 +64,12 @@ inline constexpr float kBatchLowLimit = 1.25f;
 // Half a step of the first term, in steps of the second: the second's quants reach 127 at most.
 inline constexpr float kLowSteps = 254.0f;
 
-enum class Activation { Silu, Relu, Relu2 };
+// GeluTanh: GELU by its tanh approximation (arXiv 1606.08415).
+enum class Activation { Silu, Relu, Relu2, GeluTanh };
+
+// x / (1 + e^(c (x + 0.044715 x^3))) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+inline constexpr float kGeluExponent = -1.5957691216f;  // -2 sqrt(2 / pi)
+inline constexpr float kGeluCubic = 0.044715f;
 
 // Keys or values as attention's products take them: panels of 16 columns in fp16, number (k, c) of panel p at
 // data[p * panel_step + k * stride + c].

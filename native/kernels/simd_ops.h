@@ -61,6 +61,10 @@ inline typename V::Type activated(Activation kind, typename V::Type x) {
   if (kind == Activation::Silu) {
     return V::div(x, V::add(V::set(1.0f), exp_of<V>(V::sub(zero, x))));
   }
+  if (kind == Activation::GeluTanh) {
+    const auto cubic = V::fma(V::mul(V::mul(x, x), x), V::set(kGeluCubic), x);
+    return V::div(x, V::add(V::set(1.0f), exp_of<V>(V::mul(cubic, V::set(kGeluExponent)))));
+  }
   const auto live = V::max(x, zero);
   return kind == Activation::Relu ? live : V::mul(live, live);
 }

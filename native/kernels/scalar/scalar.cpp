@@ -239,13 +239,24 @@ void rms_norm(const float* x, const float* weight, int size, float eps, float* o
   for (int i = 0; i < size; ++i) out[i] = x[i] * factor * weight[i];
 }
 
+float activated(Activation kind, float x) {
+  const float live = std::max(x, 0.0f);
+  switch (kind) {
+    case Activation::Silu:
+      return x / (1.0f + std::exp(-x));
+    case Activation::Relu:
+      return live;
+    case Activation::Relu2:
+      return live * live;
+    case Activation::GeluTanh:
+      return x / (1.0f + std::exp(kGeluExponent * (x + kGeluCubic * x * x * x)));
+  }
+  return x;
+}
+
 void activate(Activation kind, float* gate, const float* up, int size) {
   for (int i = 0; i < size; ++i) {
-    const float x = gate[i];
-    const float live = std::max(x, 0.0f);
-    const float y = kind == Activation::Silu   ? x / (1.0f + std::exp(-x))
-                    : kind == Activation::Relu ? live
-                                               : live * live;
+    const float y = activated(kind, gate[i]);
     gate[i] = up ? y * up[i] : y;
   }
 }

@@ -1,0 +1,190 @@
+#include "graph/loader.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "gguf/printable.h"
+#include "graph/footprint.h"
+#include "graph/kv_cache.h"
+
+namespace phonelm {
+
+namespace {
+
+// The decode kernels prefetch past a panel's end; the last panel's reach must stay inside the buffer's pages.
+constexpr size_t kTailBytes = 8192;
+// A batch for the choice of the number of threads.
+constexpr int kTuningTokens = 64;
+
+// A map that does not fit into the address space is a matter of memory, not of the file.
+std::shared_ptr<GgufFile> open_file(const std::string& path) {
+  try {
+    return GgufFile::open(path);
+  } catch (const FileError& error) {
+    if (error.code().value() != ENOMEM) throw;
+    require_memory(std::filesystem::file_size(path), "mapping " + printable(path), "take a smaller model");
+    throw;
+  }
+}
+
+bool has_dead_neurons(Activation activation) {
+  return activation == Activation::Relu || activation == Activation::Relu2;
+}
+
+}  // namespace
+
+Loader::Loader(const std::string& path, const LoadOptions& options) : model_(new Model), options_(options) {
+  model_->kernels_ = &select_kernels(options.isa);
+  num_threads_ = options.num_threads ? checked_num_threads(*options.num_threads) : resolve_num_threads(0);
+  model_->file_ = open_file(path);
+  model_->config_ = read_config(*model_->file_);
+  model_->tokenizer_ = Tokenizer::from_gguf(*model_->file_);
+  model_->config_.vocab_size = model_->tokenizer_->vocab_size();
+}
+
+std::shared_ptr<Model> Loader::run() {
+  WeightPlan plan(*model_->file_);
+  plan_model(plan);
+  require_room(plan.num_bytes() + kTailBytes);
+  model_->threads_ = std::make_unique<ThreadPool>(num_threads_);
+  model_->weights_ = Buffer(plan.num_bytes() + kTailBytes, Pages::Huge);
+  for (const auto& vector : plan.vectors()) copy(vector);
+  // In the file's order, so that what was read can be given back behind the reader: memory never holds the
+  // weights twice.
+  for (const auto& matrix : plan.matrices()) pack(matrix);
+  if (model_->head_.rows == 0) model_->head_ = model_->embedding_;
+  model_->scratch_ = std::make_unique<Scratch>(model_->config_, model_->config_.context_length, num_threads_);
+  model_->thread_choice_ =
+      options_.num_threads ? ThreadChoice{num_threads_, num_threads_} : measured_choice();
+  return std::move(model_);
+}
+
+void Loader::plan_model(WeightPlan& plan) {
+  const ModelConfig& config = model_->config_;
+  plan.matrix("token_embd.weight", config.vocab_size, config.hidden_size, &model_->embedding_);
+  // Without one, the embedding itself.
+  if (plan.has("output.weight")) {
+    plan.matrix("output.weight", config.vocab_size, config.hidden_size, &model_->head_);
+  }
+  plan.vector("output_norm.weight", config.hidden_size, &model_->output_norm_);
+  for (const std::string& name : config.rope_tensors) plan.claim(name);
+  model_->layers_.resize(static_cast<size_t>(config.num_layers));
+  for (int index = 0; index < config.num_layers; ++index) {
+    const std::string block = "blk." + std::to_string(index) + ".";
+    Layer& layer = model_->layers_[static_cast<size_t>(index)];
+    plan_attention(plan, block, layer);
+    plan_ffn(plan, block, layer);
+  }
+  plan.refuse_others(config.architecture);
+  plan.finish();
+}
+
+void Loader::plan_attention(WeightPlan& plan, const std::string& block, Layer& layer) {
+  const ModelConfig& config = model_->config_;
+  const int hidden = config.hidden_size;
+  const int width = config.num_heads * config.head_dim;
+  const int kv_width = config.num_kv_heads * config.head_dim;
+  plan.vector(block + "attn_norm.weight", hidden, &layer.attention_norm);
+  if (plan.has(block + "attn_qkv.weight")) {
+    plan.stacked(block + "attn_qkv",
+                 {{width, &layer.query}, {kv_width, &layer.key}, {kv_width, &layer.value}}, hidden);
+  } else {
+    plan.linear(block + "attn_q", width, hidden, &layer.query);
+    plan.linear(block + "attn_k", kv_width, hidden, &layer.key);
+    plan.linear(block + "attn_v", kv_width, hidden, &layer.value);
+  }
+  plan.linear(block + "attn_output", hidden, width, &layer.output);
+  if (config.qk_norm) {
+    plan.vector(block + "attn_q_norm.weight", config.head_dim, &layer.query_norm);
+    plan.vector(block + "attn_k_norm.weight", config.head_dim, &layer.key_norm);
+  }
+  if (config.post_norm) {
+    plan.vector(block + "post_attention_norm.weight", hidden, &layer.attention_post_norm);
+    plan.vector(block + "post_ffw_norm.weight", hidden, &layer.ffn_post_norm);
+  }
+}
+
+void Loader::plan_ffn(WeightPlan& plan, const std::string& block, Layer& layer) {
+  const ModelConfig& config = model_->config_;
+  const int hidden = config.hidden_size;
+  const int intermediate = config.intermediate_size;
+  const std::string gate = block + "ffn_gate";
+  const std::string up = block + "ffn_up";
+  const std::string down = block + "ffn_down";
+  plan.vector(block + "ffn_norm.weight", hidden, &layer.ffn_norm);
+  if (config.gated && !plan.has(gate + ".weight") && is_stacked(up + ".weight")) {
+    plan.stacked(up, {{intermediate, &layer.gate}, {intermediate, &layer.up}}, hidden);
+    plan.linear(down, hidden, intermediate, &layer.down);
+    return;
+  }
+  if (config.gated) plan.linear(gate, intermediate, hidden, &layer.gate);
+  const bool by_neuron = options_.sparse_ffn && has_dead_neurons(config.activation) && fits(up) && fits(down);
+  if (by_neuron && config.gated) {
+    plan.neuron_rows(up + ".weight", intermediate, hidden, &layer.up_rows);
+  } else {
+    plan.linear(up, intermediate, hidden, &layer.up);
+  }
+  if (by_neuron) {
+    plan.neuron_columns(down + ".weight", hidden, intermediate, &layer.down_columns);
+  } else {
+    plan.linear(down, hidden, intermediate, &layer.down);
+  }
+}
+
+bool Loader::is_stacked(const std::string& name) const {
+  const TensorInfo* tensor = model_->file_->find_tensor(name);
+  return tensor && tensor->dims[1] == 2 * static_cast<uint64_t>(model_->config_.intermediate_size);
+}
+
+bool Loader::fits(const std::string& name) const {
+  const TensorInfo* tensor = model_->file_->find_tensor(name + ".weight");
+  const ModelConfig& config = model_->config_;
+  return tensor && !model_->file_->find_tensor(name + ".bias") &&
+         neuron_layout_fits(tensor->type, config.hidden_size, config.intermediate_size);
+}
+
+void Loader::require_room(size_t weight_bytes) const {
+  const ModelConfig& config = model_->config_;
+  std::vector<MemoryPart> parts{{"weights", weight_bytes}, {"buffers", buffer_bytes(config, num_threads_)}};
+  const int context = std::min(options_.context_length, config.context_length);
+  if (context > 0) parts.push_back({"KV cache", KvCache::bytes_for(config, context)});
+  const std::string name = std::filesystem::path(model_->file_->path()).filename().string();
+  require_memory(printable(name), parts, available_memory(),
+                 context > 0 ? "take a shorter context, a smaller model or a stronger quantization"
+                             : "take a smaller model or a stronger quantization");
+}
+
+ThreadChoice Loader::measured_choice() const {
+  std::vector<const PackedMatrix*> matrices;
+  for (const Layer& layer : model_->layers_) {
+    for (const PackedMatrix* matrix :
+         {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down}) {
+      if (matrix->num_panels > 0) matrices.push_back(matrix);
+    }
+  }
+  const int num_tokens = std::min(kTuningTokens, model_->config_.context_length);
+  return measure_threads(matrices, *model_->kernels_, num_tokens, *model_->threads_);
+}
+
+void Loader::pack(const WeightPlan::Matrix& matrix) {
+  std::byte* target = model_->weights_.data() + matrix.offset;
+  *matrix.data = target;
+  ThreadPool& threads = *model_->threads_;
+  threads.run([&](int thread) {
+    const Range share = share_of(matrix.num_units, thread, threads.num_threads());
+    matrix.pack(share.begin, share.end, matrix.source, target);
+  });
+  model_->file_->release_pages_up_to(*matrix.tensor);
+}
+
+void Loader::copy(const WeightPlan::Vector& vector) {
+  std::byte* target = model_->weights_.data() + vector.offset;
+  std::memcpy(target, vector.source, vector.num_bytes);
+  *vector.data = reinterpret_cast<const float*>(target);
+}
+
+}  // namespace phonelm
