@@ -1,0 +1,59 @@
+#include <unistd.h>
+
+#include <fstream>
+
+#include "capi/guard.h"
+#include "core/memory.h"
+#include "kernels/kernels.h"
+#include "threads/cores.h"
+
+namespace phonelm::capi {
+
+namespace {
+
+// Of /proc/cpuinfo: a name on x86, on Arm the numbers of its maker and its parts, of which a phone has
+// several.
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string parts;
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    const std::string value = line.substr(colon + 2);
+    if (line.starts_with("model name")) return value;
+    if (line.starts_with("CPU part") && parts.find(value) == std::string::npos)
+      parts += (parts.empty() ? "Arm part " : " + ") + value;
+  }
+  return parts.empty() ? "unknown" : parts;
+}
+
+std::string isa_names() {
+  std::string names;
+  for (const Kernels* kernels : available_kernels())
+    names.append(names.empty() ? "" : ",").append(kernels->name);
+  return names;
+}
+
+phonelm_machine_info machine_info() {
+  static const std::string cpu = cpu_name();
+  static const std::string isas = isa_names();
+  phonelm_machine_info info{};
+  info.cpu = cpu.c_str();
+  info.isas = isas.c_str();
+  info.memory_bytes =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  info.available_memory_bytes = available_memory().num_bytes;
+  info.num_cores = num_usable_cores();
+  info.num_physical_cores = num_physical_cores();
+  return info;
+}
+
+}  // namespace
+
+}  // namespace phonelm::capi
+
+using namespace phonelm::capi;
+
+phonelm_status phonelm_machine_get_info(phonelm_machine_info* info, phonelm_error* error) {
+  return guarded(error, [&] { write_info(machine_info(), info, "info"); });
+}

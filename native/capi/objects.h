@@ -1,0 +1,55 @@
+// What the handles stand for.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "capi/handles.h"
+#include "graph/session.h"
+#include "sampling/sampler.h"
+
+namespace phonelm::capi {
+
+struct ModelObject {
+  std::shared_ptr<Model> model;
+  int context_length;
+};
+
+class SamplerObject {
+ public:
+  explicit SamplerObject(const SamplerOptions& options) : sampler_(options) {}
+
+  void set_mask(std::vector<uint32_t> words, bool masked);
+  // Throws Error when there are no logits or the mask leaves no token.
+  int32_t sample(std::span<const float> logits);
+
+ private:
+  std::mutex mutex_;
+  Sampler sampler_;
+  bool masked_ = false;
+  std::vector<uint32_t> mask_;
+  std::vector<float> allowed_;
+};
+
+struct SessionObject {
+  SessionObject(std::shared_ptr<const ModelObject> of, int context_length)
+      : model(std::move(of)), session(model->model, context_length) {}
+
+  // Recursive, for the callback of a generation.
+  std::recursive_mutex mutex;
+  std::shared_ptr<const ModelObject> model;
+  Session session;
+};
+
+inline std::shared_ptr<ModelObject> find(phonelm_model* model) {
+  return Handles<phonelm_model, ModelObject>::all().find(model, "model");
+}
+inline std::shared_ptr<SamplerObject> find(phonelm_sampler* sampler) {
+  return Handles<phonelm_sampler, SamplerObject>::all().find(sampler, "sampler");
+}
+inline std::shared_ptr<SessionObject> find(phonelm_session* session) {
+  return Handles<phonelm_session, SessionObject>::all().find(session, "session");
+}
+
+}  // namespace phonelm::capi

@@ -1,0 +1,60 @@
+// The command line: a verb with its options. What is wrong with it is a UsageError (exit code 2).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace phonelm::cli {
+
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+struct Option {
+  const char* name;   // without the dashes
+  char letter;        // 0 = none
+  const char* value;  // what it takes, for the help; nullptr = a flag
+  const char* help;
+};
+
+class Arguments;
+
+struct Verb {
+  const char* name;
+  const char* summary;
+  std::vector<Option> options;
+  const char* example;
+  int (*run)(const Arguments&);  // returns the exit code
+};
+
+std::string help_of(const Verb& verb);
+
+class Arguments {
+ public:
+  // `words` are those after the verb: options, and one model.
+  Arguments(const Verb& verb, const std::vector<std::string>& words);
+
+  bool wants_help() const { return has("help"); }
+  bool has(const std::string& name) const { return values_.contains(name); }
+  // Throws UsageError when it was not given.
+  const std::string& model() const;
+  const std::string& required(const std::string& name) const;
+  std::string text(const std::string& name, const std::string& otherwise) const;
+  int64_t integer(const std::string& name, int64_t otherwise, int64_t low, int64_t high) const;
+  uint64_t seed(const std::string& name, uint64_t otherwise) const;
+  float number(const std::string& name, float otherwise) const;
+
+ private:
+  const Option& find(const std::string& word) const;
+  void set_model(const std::string& word);
+
+  const Verb& verb_;
+  std::string model_;
+  std::map<std::string, std::string> values_;
+};
+
+}  // namespace phonelm::cli

@@ -1,0 +1,127 @@
+#include <random>
+
+#include "tools/json.h"
+#include "tools/library.h"
+#include "tools/terminal.h"
+#include "tools/verbs.h"
+
+namespace phonelm::cli {
+
+namespace {
+
+// What the callback of a generation gathers, or shows at once.
+struct Output {
+  bool streams;
+  std::string text;
+  std::vector<int32_t> tokens;
+  // An exception must not pass through the library: it is kept until the generation has ended.
+  std::exception_ptr problem;
+
+  int take(const phonelm_progress& progress) {
+    if (progress.token != PHONELM_NO_TOKEN) tokens.push_back(progress.token);
+    const std::string_view piece(progress.text, progress.num_bytes);
+    try {
+      streams ? print(piece) : static_cast<void>(text.append(piece));
+    } catch (...) {
+      problem = std::current_exception();
+    }
+    return problem || is_interrupted();
+  }
+};
+
+struct Job {
+  std::string prompt;
+  uint64_t seed;
+  phonelm_generation result{};
+  size_t num_prompt_tokens = 0;
+};
+
+phonelm_sampler_options sampler_options(const Arguments& arguments, uint64_t seed) {
+  phonelm_sampler_options options{};
+  options.size = sizeof(options);
+  options.seed = seed;
+  options.temperature = arguments.number("temperature", 0.7f);
+  options.top_p = arguments.number("top-p", 0.95f);
+  options.min_p = arguments.number("min-p", 0.0f);
+  options.top_k = static_cast<int32_t>(arguments.integer("top-k", 0, 0, INT32_MAX));
+  return options;
+}
+
+void generate(const Arguments& arguments, phonelm_model* model, Job& job, Output& output) {
+  const uint32_t flags = PHONELM_PROMPT | (arguments.has("parse-special") ? PHONELM_PARSE_SPECIAL : 0);
+  const auto max_tokens = static_cast<int32_t>(arguments.integer("max-tokens", 128, 1, INT32_MAX));
+  const std::vector<int32_t> prompt = tokenize(model, job.prompt, flags);
+  job.num_prompt_tokens = prompt.size();
+  // No larger than this run can fill: a long context would be reserved, and refused on a small machine.
+  const auto most = static_cast<int64_t>(info_of(model).context_length);
+  const int64_t needed = std::max<int64_t>(static_cast<int64_t>(prompt.size()) + max_tokens - 1, 1);
+  const Session session = new_session(model, static_cast<int32_t>(std::min(needed, most)));
+  const Sampler sampler = new_sampler(sampler_options(arguments, job.seed));
+  const phonelm_generate_options options{sizeof(options), max_tokens};
+  job.result.size = sizeof(job.result);
+  const auto callback = [](const phonelm_progress* progress, void* user) {
+    return static_cast<Output*>(user)->take(*progress);
+  };
+  check([&](phonelm_error* error) {
+    return phonelm_generate(session.get(), sampler.get(), prompt.data(), prompt.size(), &options, callback,
+                            &output, &job.result, error);
+  });
+  if (output.problem) std::rethrow_exception(output.problem);
+}
+
+double rate(size_t count, double seconds) {
+  return count > 0 && seconds > 0 ? static_cast<double>(count) / seconds : 0.0;
+}
+
+std::string document(const Arguments& arguments, const Job& job, const Output& output) {
+  constexpr const char* kReasons[] = {"", "stop", "length", "context", "cancelled"};
+  const size_t num_tokens = output.tokens.size();
+  JsonObject object;
+  object.text("model", arguments.model()).text("prompt", job.prompt).text("text", output.text);
+  object.put("tokens", json_array(output.tokens, [](int32_t token) { return std::to_string(token); }));
+  object.text("finish_reason", kReasons[job.result.finish]);
+  object.integer("prompt_tokens", static_cast<int64_t>(job.num_prompt_tokens));
+  object.integer("completion_tokens", static_cast<int64_t>(num_tokens));
+  object.number("prefill_tok_s", rate(job.num_prompt_tokens, job.result.prefill_s));
+  object.number("decode_tok_s", rate(num_tokens ? num_tokens - 1 : 0, job.result.decode_s));
+  object.put("seed", std::to_string(job.seed));
+  return object.str();
+}
+
+int run(const Arguments& arguments) {
+  arguments.model();
+  const std::string& given = arguments.required("prompt");
+  std::random_device random;
+  Job job{given == "-" ? read_all("-") : given, arguments.seed("seed", random())};
+  const auto context = static_cast<int32_t>(arguments.integer("context", 0, 1, INT32_MAX));
+  Output output{!arguments.has("json"), {}, {}, {}};
+  const Model model = load(arguments, context);
+  generate(arguments, model.get(), job, output);
+  print((output.streams ? "" : document(arguments, job, output)) + "\n");
+  throw_if_interrupted();
+  if (output.streams && job.result.finish == PHONELM_FINISH_CONTEXT) {
+    print_error("the context of " + std::to_string(info_of(model.get()).context_length) + " tokens is full");
+  }
+  return 0;
+}
+
+}  // namespace
+
+Verb generate_verb() {
+  return {"generate",
+          "Continue a text and stream it to standard output.\n"
+          "Chat templates are not rendered here: give a rendered prompt with --parse-special.\n",
+          load_options({{"prompt", 'p', "TEXT", "Text to continue; - reads standard input."},
+                        {"max-tokens", 'n', "N", "Tokens to make at most (128)."},
+                        {"temperature", 0, "X", "0 takes the likeliest token each time (0.7)."},
+                        {"top-k", 0, "N", "Draw from the k likeliest tokens; 0: from all (0)."},
+                        {"top-p", 0, "X", "Draw from the likeliest tokens that hold this share (0.95)."},
+                        {"min-p", 0, "X", "Drop tokens less likely than this share of the best (0)."},
+                        {"seed", 0, "N", "Makes the draw repeatable."},
+                        {"context", 0, "N", "Context in tokens; the model's if not given."},
+                        {"parse-special", 0, nullptr, "Texts of control tokens become those tokens."},
+                        {"json", 0, nullptr, "Print one JSON document instead of the text."}}),
+          "phonelm-cli generate model.gguf --prompt \"Once upon a time\" --max-tokens 64 --seed 1", &run};
+}
+
+}  // namespace phonelm::cli

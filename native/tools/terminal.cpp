@@ -1,0 +1,59 @@
+#include "tools/terminal.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "tools/library.h"
+
+namespace phonelm::cli {
+
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+void note_interrupt(int) { interrupted = 1; }
+
+[[noreturn]] void fail(const std::string& what) { throw Failure(what + ": " + std::strerror(errno)); }
+
+}  // namespace
+
+void catch_signals() {
+  struct sigaction action{};
+  action.sa_handler = note_interrupt;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+bool is_interrupted() { return interrupted != 0; }
+
+void throw_if_interrupted() {
+  if (is_interrupted()) throw Interrupted();
+}
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
+  if (errno == EPIPE) throw ReaderGone();
+  fail("cannot write the output");
+}
+
+void print_error(const std::string& line) { std::fprintf(stderr, "phonelm-cli: %s\n", line.c_str()); }
+
+std::string read_all(const std::string& path) {
+  const bool standard = path == "-";
+  const auto close = [standard](FILE* file) { return standard ? 0 : std::fclose(file); };
+  const std::unique_ptr<FILE, decltype(close)> file(standard ? stdin : std::fopen(path.c_str(), "rb"), close);
+  if (!file) fail(path);
+  std::string text;
+  char part[1 << 16];
+  while (const size_t size = std::fread(part, 1, sizeof(part), file.get())) text.append(part, size);
+  throw_if_interrupted();
+  if (std::ferror(file.get())) fail(path);
+  return text;
+}
+
+}  // namespace phonelm::cli

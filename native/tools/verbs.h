@@ -1,0 +1,12 @@
+// What phonelm-cli can do.
+#pragma once
+
+#include "tools/arguments.h"
+
+namespace phonelm::cli {
+
+Verb generate_verb();
+Verb bench_verb();
+Verb tokenize_verb();
+
+}  // namespace phonelm::cli
