@@ -1,9 +1,12 @@
 // Single kernels by instruction set, for the tests that compare them.
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "bindings/bind.h"
 #include "core/error.h"
@@ -32,14 +35,21 @@ void require(bool holds, const char* what) {
 
 int size_of(size_t value) { return static_cast<int>(value); }
 
-// y = x W^T, with W as GGUF blocks.
-nb::object kernel_matmul(const std::string& isa, uint32_t type_number, const nb::bytes& blocks, int rows,
-                         int cols, const Matrix& x) {
+// The shape of a matrix whose blocks are given.
+PackedMatrix checked_layout(uint32_t type_number, const nb::bytes& blocks, int rows, int cols) {
   const auto type = static_cast<TensorType>(type_number);
-  PackedMatrix matrix = packed_layout(type, rows, cols);
+  const bool known = std::ranges::find(kTensorTypes, type) != std::end(kTensorTypes);
+  require(known && rows > 0 && cols > 0 && cols % tile_cols(type) == 0, "not a matrix of this type");
   const size_t row_bytes = static_cast<size_t>(cols / tile_cols(type)) * tensor_type_block_bytes(type);
-  require(blocks.size() == row_bytes * static_cast<size_t>(rows) && cols == size_of(x.shape(1)),
-          "sizes differ");
+  require(blocks.size() == row_bytes * static_cast<size_t>(rows), "sizes differ");
+  return packed_layout(type, rows, cols);
+}
+
+// y = x W^T (+ start), with W as GGUF blocks.
+nb::object kernel_matmul(const std::string& isa, uint32_t type_number, const nb::bytes& blocks, int rows,
+                         int cols, const Matrix& x, const std::optional<Matrix>& start) {
+  PackedMatrix matrix = checked_layout(type_number, blocks, rows, cols);
+  require(cols == size_of(x.shape(1)), "sizes differ");
   const Buffer packed(matrix.num_bytes() + 4096);
   pack_panels(matrix, reinterpret_cast<const std::byte*>(blocks.c_str()), 0, matrix.num_panels,
               packed.data());
@@ -55,7 +65,12 @@ nb::object kernel_matmul(const std::string& isa, uint32_t type_number, const nb:
     kernels.quantize(memory.values(token), token, input);
   }
   const Rows out(num_tokens, rows);
-  kernels.matmul(matrix, 0, matrix.num_panels, input, out.row(0), out.stride, false);
+  if (start) {
+    require(start->shape(0) == x.shape(0) && size_of(start->shape(1)) == rows, "sizes differ");
+    for (int token = 0; token < num_tokens; ++token)
+      std::copy_n(start->data() + static_cast<ptrdiff_t>(token) * rows, rows, out.row(token));
+  }
+  kernels.matmul(matrix, 0, matrix.num_panels, input, out.row(0), out.stride, start.has_value());
   std::vector<float> result;
   for (int token = 0; token < num_tokens; ++token)
     result.insert(result.end(), out.row(token), out.row(token) + rows);
@@ -64,7 +79,8 @@ nb::object kernel_matmul(const std::string& isa, uint32_t type_number, const nb:
 
 // One row of a matrix, packed and unpacked again.
 nb::object kernel_unpack_row(uint32_t type_number, const nb::bytes& blocks, int rows, int cols, int row) {
-  PackedMatrix matrix = packed_layout(static_cast<TensorType>(type_number), rows, cols);
+  PackedMatrix matrix = checked_layout(type_number, blocks, rows, cols);
+  require(row >= 0 && row < rows, "no such row");
   const Buffer packed(matrix.num_bytes());
   pack_panels(matrix, reinterpret_cast<const std::byte*>(blocks.c_str()), 0, matrix.num_panels,
               packed.data());
@@ -126,7 +142,8 @@ std::vector<uint16_t> kernel_to_half(const std::string& isa, const Vector& x) {
 using namespace phonelm;
 
 void bind_kernels(nb::module_& m) {
-  m.def("kernel_matmul", &kernel_matmul, "isa"_a, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "x"_a);
+  m.def("kernel_matmul", &kernel_matmul, "isa"_a, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "x"_a,
+        "start"_a = nb::none());
   m.def("kernel_unpack_row", &kernel_unpack_row, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "row"_a);
   m.def("kernel_half_panel", &kernel_half_panel, "isa"_a, "w"_a, "a"_a, "may_round"_a = false);
   m.def("kernel_rms_norm", &kernel_rms_norm, "isa"_a, "x"_a, "weight"_a, "eps"_a);

@@ -99,7 +99,7 @@ def test_kv_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: weight_bytes(TINY, "q5_k"), lambda: kv_bytes_per_token(TINY, "q4_0")]
+    "call", [lambda: weight_bytes(TINY, "iq2_xs"), lambda: kv_bytes_per_token(TINY, "q4_0")]
 )
 def test_unknown_types_are_refused(call: object) -> None:
     with pytest.raises(ValueError, match=r"unknown .* type"):

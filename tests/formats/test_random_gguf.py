@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from phonelm.arch import DecoderConfig, preset, weight_bytes
+from phonelm.arch.arithmetic import BLOCKS
 from phonelm.arch.tensors import model_tensors
 from phonelm.formats import config_from_gguf, dequantize, write_random_gguf
 
@@ -15,21 +16,26 @@ TINY = DecoderConfig(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("block_type", ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"])
+# Wide enough for blocks of 256.
+WIDE = TINY.model_copy(update={"hidden_size": 256, "intermediate_size": 512, "num_heads": 8})
+
+
+@pytest.mark.parametrize("block_type", BLOCKS)
 def test_shapes_types_and_variance(tmp_path: Path, block_type: str) -> None:
     path = tmp_path / "random.gguf"
-    write_random_gguf(path, TINY, block_type)
+    write_random_gguf(path, WIDE, block_type)
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    assert {t.name: tuple(t.shape) for t in model_tensors(TINY)} == {
+    assert {t.name: tuple(t.shape) for t in model_tensors(WIDE)} == {
         name: tuple(int(n) for n in tensor.shape[::-1]) for name, tensor in tensors.items()
     }
-    assert sum(tensor.n_bytes for tensor in tensors.values()) == weight_bytes(TINY, block_type)
+    assert sum(tensor.n_bytes for tensor in tensors.values()) == weight_bytes(WIDE, block_type)
     weights = gguf.quants.dequantize(
         tensors["blk.1.ffn_down.weight"].data, tensors["blk.1.ffn_down.weight"].tensor_type
     )
-    assert weights.shape == (128, 256)
+    assert weights.shape == (256, 512)
     assert np.isfinite(weights).all()
-    assert weights.std() * 256**0.5 == pytest.approx(1, abs=0.1)
+    assert abs(weights.mean()) < 0.02 * weights.std()
+    assert weights.std() * 512**0.5 == pytest.approx(1, abs=0.1)
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path: Path) -> None:
@@ -58,5 +64,5 @@ def test_what_cannot_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the runtime has no decoders with"):
         write_random_gguf(tmp_path / "a", preset("OPT-125M"))
     with pytest.raises(ValueError, match="unknown weight type"):
-        write_random_gguf(tmp_path / "a", TINY, "q3_k")
+        write_random_gguf(tmp_path / "a", TINY, "iq2_xs")
     assert list(tmp_path.iterdir()) == []

@@ -10,93 +10,12 @@
 // bandwidth is 5.
 #include "kernels/avx512/neurons.h"
 #include "kernels/avx512/quantize.h"
+#include "kernels/avx512/quantized.h"
 #include "kernels/avx512/vectors.h"
 #include "kernels/tables.h"
 
 namespace phonelm {
 namespace {
-
-// A tile's quants as 8 registers of unsigned bytes; register i holds columns 4 i to 4 i + 3 of the 16 rows.
-template <TensorType type>
-inline void unpack_tile(const std::byte* quants, __m512i (&w)[8]) {
-  if constexpr (type == TensorType::Q8_0) {
-    for (int i = 0; i < 8; ++i) w[i] = _mm512_loadu_si512(quants + 64 * i);
-  } else {
-    const __m512i low = _mm512_set1_epi8(15);
-    for (int j = 0; j < 4; ++j) {
-      const __m512i packed = _mm512_loadu_si512(quants + 64 * j);
-      w[2 * j] = _mm512_and_si512(packed, low);
-      w[2 * j + 1] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low);
-    }
-  }
-}
-
-// What the zero point adds: -8 x the sum of the quants for 4-bit weights, -128 x for 8-bit ones.
-template <TensorType type>
-inline __m512i start_value(const int32_t* offset) {
-  if constexpr (type == TensorType::Q4_0) return _mm512_set1_epi32(*offset);
-  if constexpr (type == TensorType::Q8_0) return _mm512_slli_epi32(_mm512_set1_epi32(*offset), 4);
-  return _mm512_setzero_si512();
-}
-
-// 16 integer dot products of a group.
-template <TensorType type>
-inline __m512i dot_group(const __m512i (&w)[8], const int8_t* x, const int32_t* offset) {
-  __m512i dot = start_value<type>(offset);
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) dot = _mm512_dpbusd_epi32(dot, w[i], broadcast_quants(x + 4 * i));
-  return dot;
-}
-
-// Far enough ahead to cover the latency of memory, near enough to stay in the first cache.
-constexpr size_t kPrefetchBytes = 4096;
-
-// 16 rows times `num` tokens that lie next to each other in one block of the activations.
-template <TensorType type, int num>
-inline void quantized_panel(const std::byte* tile, const Activations& input, int token, float* out,
-                            int out_stride, bool accumulate) {
-  constexpr bool with_minimum = type == TensorType::Q4_1;
-  constexpr size_t scales_bytes = with_minimum ? 64 : 32;
-  constexpr size_t stride = scales_bytes + (type == TensorType::Q8_0 ? 512 : 256);
-  __m512 sums[num];
-  for (int t = 0; t < num; ++t) sums[t] = _mm512_setzero_ps();
-  size_t at = input.group_at(token, 0);
-  const int first_bit = token % input.block;
-  const uint16_t* low_mask = input.low_tokens + at / static_cast<size_t>(input.block);
-  for (int group = 0; group < input.num_groups;
-       ++group, tile += stride, at += static_cast<size_t>(input.block)) {
-    if constexpr (num == 1) {
-      for (size_t line = 0; line < stride; line += 64)
-        _mm_prefetch(tile + kPrefetchBytes + line, _MM_HINT_T0);
-    }
-    __m512i w[8];
-    unpack_tile<type>(tile + scales_bytes, w);
-    const __m512 scales = load_halves(tile);
-#pragma GCC unroll 16
-    for (int t = 0; t < num; ++t) {
-      const size_t here = at + static_cast<size_t>(t);
-      const __m512i dot = dot_group<type>(w, input.quants + here * kGroupSize, input.offsets + here);
-      const __m512 factor = _mm512_mul_ps(scales, _mm512_set1_ps(input.scales[here]));
-      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, sums[t]);
-      if constexpr (with_minimum) {
-        sums[t] = _mm512_fmadd_ps(load_halves(tile + 32), _mm512_set1_ps(input.scaled_sums[here]), sums[t]);
-      }
-    }
-    const unsigned low_tokens = static_cast<unsigned>(*low_mask++) >> first_bit;
-    if ((low_tokens & ((1u << num) - 1)) == 0) continue;
-#pragma GCC unroll 16
-    for (int t = 0; t < num; ++t) {
-      if (!((low_tokens >> t) & 1)) continue;
-      const size_t here = at + static_cast<size_t>(t);
-      const __m512i dot = dot_group<type>(w, input.low_quants + here * kGroupSize, input.low_offsets + here);
-      const __m512 factor = _mm512_mul_ps(scales, _mm512_set1_ps(input.low_scales[here]));
-      sums[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, sums[t]);
-    }
-  }
-  for (int t = 0; t < num; ++t, out += out_stride) {
-    _mm512_storeu_ps(out, accumulate ? _mm512_add_ps(_mm512_loadu_ps(out), sums[t]) : sums[t]);
-  }
-}
 
 template <TensorType type>
 inline __m512 load_column(const std::byte* data) {
@@ -143,20 +62,15 @@ inline void float_panel(const std::byte* column, int cols, const Activations& in
 template <TensorType type, int num>
 inline void panel_of(const std::byte* panel, int cols, const Activations& input, int token, float* out,
                      int out_stride, bool accumulate) {
-  if constexpr (type == TensorType::Q4_0 || type == TensorType::Q4_1 || type == TensorType::Q8_0) {
+  if constexpr (is_quantized(type)) {
     quantized_panel<type, num>(panel, input, token, out, out_stride, accumulate);
-  } else if constexpr (!is_quantized(type)) {
+  } else {
     float_panel<type, num>(panel, cols, input, token, out, out_stride, accumulate);
   }
 }
 
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
-  const TensorType kind = weights.type;
-  if (weights.quantized() && kind != TensorType::Q4_0 && kind != TensorType::Q4_1 &&
-      kind != TensorType::Q8_0) {
-    return kScalarKernels.matmul(weights, begin, end, input, out, out_stride, accumulate);
-  }
   for_type(weights.type, [&]<TensorType type>() {
     for (int panel = begin; panel < end; ++panel) {
       in_batches<16, 8, 4, 2, 1>(input.num_tokens, [&]<int num>(int token) {

@@ -19,7 +19,7 @@ from phonelm.arch.tensors import TensorShape, model_tensors
 from phonelm.formats.gguf_config import PERMUTED_ARCHITECTURES, config_metadata, gguf_architecture
 from phonelm.formats.gguf_writer import LazyTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf
-from phonelm.formats.quantization import quantize
+from phonelm.formats.quantization import quantize, tensor_type
 from phonelm.formats.safetensors_reader import Checkpoint
 from phonelm.formats.tokenizer_export import tokenizer_metadata
 from phonelm.progress import Progress
@@ -63,8 +63,8 @@ def convert_checkpoint(
     finite.
     """
     started, folder, progress = time.perf_counter(), Path(folder), progress or Progress()
-    block_type = known_type(block_type)
-    embedding_type = known_type(embedding_type or default_embedding_type(block_type))
+    block_type = tensor_type(block_type).lower()
+    embedding_type = tensor_type(embedding_type or default_embedding_type(block_type)).lower()
     checkpoint, config = open_checkpoint(folder)
     metadata = {
         **config_metadata(config),

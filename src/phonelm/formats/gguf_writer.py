@@ -14,14 +14,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from phonelm.arch.arithmetic import tensor_bytes
+from phonelm.arch.arithmetic import known_type, tensor_bytes
 from phonelm.files import atomic_path
-from phonelm.formats.quantization import tensor_type
 
 ALIGNMENT = 32
 """Bytes to a multiple of which each tensor's data are padded."""
 
-_TYPE_NUMBERS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "BF16": 30}
+_TYPE_NUMBERS = {
+    "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "q2_k": 10, "q3_k": 11,
+    "q4_k": 12, "q5_k": 13, "q6_k": 14, "iq4_nl": 20, "bf16": 30,
+}  # fmt: skip
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY, _UINT64, _INT64 = 4, 5, 6, 7, 8, 9, 10, 11
 
 
@@ -65,11 +67,11 @@ def write_gguf(
 
 def _described(name: str, tensor: GgufTensor) -> LazyTensor:
     if isinstance(tensor, LazyTensor):
-        return LazyTensor(tensor_type(tensor.type), tensor.shape, tensor.make)
+        return LazyTensor(known_type(tensor.type), tensor.shape, tensor.make)
     if isinstance(tensor, QuantizedTensor):
         data = tensor.data
-        return LazyTensor(tensor_type(tensor.type), tensor.shape, lambda: data)
-    types = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
+        return LazyTensor(known_type(tensor.type), tensor.shape, lambda: data)
+    types = {np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
     if tensor.dtype not in types:
         raise ValueError(f"{name}: arrays of {tensor.dtype} cannot be stored; give float32 or float16")
     raw = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
@@ -98,7 +100,8 @@ def _write_tensor(file: BinaryIO, name: str, tensor: LazyTensor) -> None:
         raise ValueError(f"{name}: {error}") from error
     expected = tensor_bytes(tensor.shape, tensor.type)
     if data.nbytes != expected:
-        raise ValueError(f"{name}: {data.nbytes} bytes, but {tensor.type} {tensor.shape} takes {expected}")
+        kind = tensor.type.upper()
+        raise ValueError(f"{name}: {data.nbytes} bytes, but {kind} {tensor.shape} takes {expected}")
     file.write(np.ascontiguousarray(data).data)
     _pad(file)
 

@@ -16,13 +16,8 @@ from phonelm.formats.byte_vocabulary import byte_tokenizer_metadata
 from phonelm.formats.gguf_config import config_metadata
 from phonelm.formats.gguf_writer import GgufTensor, LazyTensor, write_gguf
 from phonelm.formats.quantization import quantize
+from phonelm.formats.random_blocks import random_blocks
 
-# Standard deviation of the levels of a block: -7 to 7 with 0 twice as often, 0 to 15, -127 to 127.
-_LEVEL_STD = {"q4_0": 4.18, "q4_1": 4.61, "q8_0": 73.3}
-
-
-# Root mean square of the steps of blocks, drawn evenly between 0.5 and 1.5.
-_STEP_SIZE = (13 / 12) ** 0.5
 # Channels that hold the same number for every token and layer when a share of neurons is to be dead.
 _CONSTANT_CHANNELS = 64
 
@@ -78,7 +73,7 @@ def _tensors(
 
 
 def _random(tensor: TensorShape, weight_type: str, scale: float, rng: np.random.Generator) -> LazyTensor:
-    make = _blocks if weight_type in _LEVEL_STD else _numbers
+    make = random_blocks if BLOCKS[weight_type][0] > 1 else _numbers
     return LazyTensor(weight_type, tensor.shape, lambda: make(tensor.shape, weight_type, scale, rng))
 
 
@@ -126,28 +121,3 @@ def _numbers(
     shape: tuple[int, ...], weight_type: str, scale: float, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     return quantize(rng.standard_normal(shape, dtype=np.float32) * np.float32(scale), weight_type)
-
-
-def _blocks(
-    shape: tuple[int, ...], weight_type: str, scale: float, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    elements, size = BLOCKS[weight_type]
-    count = shape[0] * shape[1] // elements
-    blocks = np.frombuffer(bytearray(rng.bytes(count * size)), np.uint8).reshape(count, size)
-    steps = rng.random(count, dtype=np.float32) + np.float32(0.5)
-    steps *= np.float32(scale / _LEVEL_STD[weight_type] / _STEP_SIZE)
-    blocks[:, :2] = steps.astype(np.float16).view(np.uint8).reshape(count, 2)
-    if weight_type == "q4_1":
-        blocks[:, 2:4] = (-7.5 * steps).astype(np.float16).view(np.uint8).reshape(count, 2)
-    elif weight_type == "q4_0":
-        _center_nibbles(blocks[:, 2:])
-    elif weight_type == "q8_0":
-        levels = blocks[:, 2:].view(np.int8)
-        np.maximum(levels, -127, out=levels)  # quantizers never give -128
-    return blocks
-
-
-def _center_nibbles(nibbles: NDArray[np.uint8]) -> None:
-    """Level -8 becomes 0: weights whose mean is not zero would add up over the layers."""
-    nibbles |= ((nibbles & 0x0F) == 0).astype(np.uint8) << 3
-    nibbles |= ((nibbles & 0xF0) == 0).astype(np.uint8) << 7
