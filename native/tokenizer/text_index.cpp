@@ -1,6 +1,5 @@
 #include "tokenizer/text_index.h"
 
-#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -9,10 +8,10 @@ namespace {
 
 uint64_t mixed(uint64_t hash, uint64_t word) {
   hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
-  return hash ^ hash >> 32;
+  return hash ^ hash >> 29;
 }
 
-// Eight bytes a step; the high bits are the good ones.
+// Eight bytes a step.
 uint64_t hash_of(std::string_view text) {
   uint64_t hash = mixed(0, text.size());
   const char* data = text.data();
@@ -24,7 +23,7 @@ uint64_t hash_of(std::string_view text) {
   }
   uint64_t word = 0;
   std::memcpy(&word, data, left);
-  return mixed(hash, word) * 0x9E3779B97F4A7C15u;
+  return mixed(mixed(hash, word), 0);
 }
 
 }  // namespace
@@ -33,22 +32,23 @@ TextIndex::TextIndex(size_t num_texts)
     : slots_(std::bit_ceil(2 * num_texts + 2)),
       shift_(64 - static_cast<unsigned>(std::countr_zero(slots_.size()))) {}
 
-size_t TextIndex::slot_of(std::string_view text) const {
-  size_t i = hash_of(text) >> shift_;
-  const auto differs = [&](const Slot& slot) {
-    return slot.id != kNone && std::string_view(slot.data, slot.size) != text;
+size_t TextIndex::slot_of(std::string_view text, uint64_t hash) const {
+  const auto is_text = [&](const Slot& slot) {
+    return slot.tag == static_cast<uint32_t>(hash) && std::string_view(slot.data, slot.size) == text;
   };
-  while (differs(slots_[i])) i = (i + 1) & (slots_.size() - 1);
+  size_t i = hash >> shift_;
+  while (slots_[i].id != kNone && !is_text(slots_[i])) i = (i + 1) & (slots_.size() - 1);
   return i;
 }
 
 int32_t TextIndex::insert(std::string_view text, int32_t id) {
-  Slot& slot = slots_[slot_of(text)];
+  const uint64_t hash = hash_of(text);
+  Slot& slot = slots_[slot_of(text, hash)];
   if (slot.id != kNone) return slot.id;
-  slot = {text.data(), static_cast<uint32_t>(text.size()), id};
+  slot = {text.data(), static_cast<uint32_t>(text.size()), static_cast<uint32_t>(hash), id};
   return kNone;
 }
 
-int32_t TextIndex::find(std::string_view text) const { return slots_[slot_of(text)].id; }
+int32_t TextIndex::find(std::string_view text) const { return slots_[slot_of(text, hash_of(text))].id; }
 
 }  // namespace phonelm

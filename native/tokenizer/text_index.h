@@ -23,9 +23,11 @@ class TextIndex {
   struct Slot {
     const char* data = nullptr;
     uint32_t size = 0;
+    uint32_t tag = 0;  // some of the hash's bits, so that few other texts are compared
     int32_t id = kNone;
   };
-  size_t slot_of(std::string_view text) const;
+  // The text's slot, or the free one it may have.
+  size_t slot_of(std::string_view text, uint64_t hash) const;
 
   std::vector<Slot> slots_;  // a power of two of them, at most half in use
   unsigned shift_;
