@@ -2,12 +2,12 @@
 
 #include <array>
 #include <optional>
-#include <unordered_map>
 
 #include "core/error.h"
 #include "gguf/printable.h"
 #include "tokenizer/merges.h"
 #include "tokenizer/pretokenize.h"
+#include "tokenizer/text_index.h"
 #include "tokenizer/vocabulary_tokenizer.h"
 
 namespace phonelm {
@@ -34,7 +34,7 @@ class ByteLevelTokenizer final : public VocabularyTokenizer {
   MergeTable merges_;
   std::array<int32_t, 256> token_of_byte_;
   // Words that are one token, found without merging. Views of the vocabulary's bytes.
-  std::unordered_map<std::string_view, int32_t> whole_words_;
+  TextIndex whole_words_;
 };
 
 [[noreturn]] void fail(const GgufFile& file, const std::string& problem) {
@@ -61,7 +61,8 @@ const PreTokenizer& read_pre_tokenizer(const GgufFile& file) {
 ByteLevelTokenizer::ByteLevelTokenizer(const GgufFile& file)
     : VocabularyTokenizer(file, Spelling::kByteMapped),
       pre_tokenizer_(read_pre_tokenizer(file)),
-      merges_(merge_lines(file).size()) {
+      merges_(merge_lines(file).size()),
+      whole_words_(static_cast<size_t>(vocabulary_.size())) {
   if (file.get_bool("tokenizer.ggml.add_space_prefix").value_or(false)) {
     fail(file,
          "tokenizer.ggml.add_space_prefix is not supported with byte-level BPE; convert the model again");
@@ -97,12 +98,11 @@ void ByteLevelTokenizer::read_merges(const GgufFile& file, const std::vector<std
 // the pre-tokenizer's models take a word that is a token as it is.
 void ByteLevelTokenizer::index_whole_words() {
   std::vector<int32_t> tokens;
-  whole_words_.reserve(static_cast<size_t>(vocabulary_.size()));
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     if (vocabulary_.kind(id) != TokenKind::kNormal) continue;
     if (!pre_tokenizer_.ignore_merges) merge_bytes(vocabulary_.bytes(id), tokens);
     if (pre_tokenizer_.ignore_merges || (tokens.size() == 1 && tokens[0] == id)) {
-      whole_words_.emplace(vocabulary_.bytes(id), id);
+      whole_words_.insert(vocabulary_.bytes(id), id);
     }
   }
 }
@@ -117,8 +117,8 @@ void ByteLevelTokenizer::merge_bytes(std::string_view word, std::vector<int32_t>
 }
 
 void ByteLevelTokenizer::encode_word(std::string_view word, std::vector<int32_t>& word_tokens) const {
-  if (const auto whole = whole_words_.find(word); whole != whole_words_.end()) {
-    word_tokens.assign(1, whole->second);
+  if (const int32_t whole = whole_words_.find(word); whole != TextIndex::kNone) {
+    word_tokens.assign(1, whole);
   } else {
     merge_bytes(word, word_tokens);
   }

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <string>
-#include <unordered_map>
 
 #include "core/error.h"
 #include "gguf/printable.h"
 #include "tokenizer/pieces.h"
-#include "tokenizer/unicode.h"
+#include "tokenizer/text_index.h"
 #include "tokenizer/vocabulary_tokenizer.h"
 
 namespace phonelm {
@@ -19,22 +18,24 @@ class SentencePieceTokenizer final : public VocabularyTokenizer {
 
  protected:
   void encode_text(std::string_view text, std::vector<int32_t>& tokens) const override;
-  size_t resume_after(int32_t token, std::string_view text, size_t pos) const override;
 
  private:
   void read_spacing(const GgufFile& file);
+  void strip_as_phi3(const GgufFile& file);
   void index_whole_words();
 
   Pieces pieces_;
   // Words that are one token, found without merging. Views of the vocabulary's bytes.
-  std::unordered_map<std::string_view, int32_t> whole_words_;
-  bool drops_space_after_special_ = false;
+  TextIndex whole_words_;
 };
 
 SentencePieceTokenizer::SentencePieceTokenizer(const GgufFile& file)
-    : VocabularyTokenizer(file, Spelling::kSpaceEscaped), pieces_(file, vocabulary_) {
+    : VocabularyTokenizer(file, Spelling::kSpaceEscaped),
+      pieces_(file, vocabulary_),
+      whole_words_(static_cast<size_t>(vocabulary_.size())) {
   set_default_add_bos(file, true);
   read_spacing(file);
+  strip_as_phi3(file);
   index_whole_words();
 }
 
@@ -45,19 +46,27 @@ void SentencePieceTokenizer::read_spacing(const GgufFile& file) {
     if (!file.get_bool(key).value_or(false)) continue;
     throw Error(printable(file.path()) + ": " + key + " is not supported; use a model without it");
   }
-  // Phi-3's tokenizer was made so; no key of GGUF says it.
+}
+
+// Phi-3's special tokens swallow white space; llama.cpp knows it without a key that says so.
+void SentencePieceTokenizer::strip_as_phi3(const GgufFile& file) {
   const std::string* architecture = file.get_string("general.architecture");
-  drops_space_after_special_ = architecture != nullptr && *architecture == "phi3";
+  if (architecture == nullptr || *architecture != "phi3" || !drops_space_after_.empty()) return;
+  for (int32_t id = 0; id < vocabulary_.size(); ++id) {
+    const std::string& text = vocabulary_.text(id);
+    const bool swallows = vocabulary_.is_special(id) || text == "</s>";
+    if (swallows && text != "<s>" && text != "<unk>" && text != "<|endoftext|>")
+      drops_space_after_.insert(id);
+  }
 }
 
 // A token that other merges overtake on the way is never made of its own text, so each is tried.
 void SentencePieceTokenizer::index_whole_words() {
   std::vector<int32_t> tokens;
-  whole_words_.reserve(static_cast<size_t>(vocabulary_.size()));
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     if (vocabulary_.kind(id) != TokenKind::kNormal) continue;
     pieces_.merge(vocabulary_.bytes(id), tokens);
-    if (tokens.size() == 1 && tokens[0] == id) whole_words_.emplace(vocabulary_.bytes(id), id);
+    if (tokens.size() == 1 && tokens[0] == id) whole_words_.insert(vocabulary_.bytes(id), id);
   }
 }
 
@@ -77,24 +86,14 @@ void SentencePieceTokenizer::encode_text(std::string_view text, std::vector<int3
   for (size_t pos = 0; pos < text.size();) {
     const size_t end = word_end(pieces_, text, pos);
     const std::string_view word = text.substr(pos, end - pos);
-    if (const auto whole = whole_words_.find(word); whole != whole_words_.end()) {
-      tokens.push_back(whole->second);
+    if (const int32_t whole = whole_words_.find(word); whole != TextIndex::kNone) {
+      tokens.push_back(whole);
     } else {
       pieces_.merge(word, word_tokens);
       tokens.insert(tokens.end(), word_tokens.begin(), word_tokens.end());
     }
     pos = end;
   }
-}
-
-size_t SentencePieceTokenizer::resume_after(int32_t token, std::string_view text, size_t pos) const {
-  const std::string& special = vocabulary_.text(token);
-  const bool keeps = special == "<s>" || special == "<unk>" || special == "<|endoftext|>";
-  if (!drops_space_after_special_ || keeps) return pos;
-  while (pos < text.size() && unicode::char_at(text, pos).kind() == unicode::kSpace) {
-    pos += unicode::char_at(text, pos).num_bytes;
-  }
-  return pos;
 }
 
 }  // namespace

@@ -80,13 +80,12 @@ Vocabulary::Vocabulary(const GgufFile& file, Spelling spelling) : spelling_(spel
 }
 
 void Vocabulary::index_texts(const GgufFile& file) {
-  id_of_text_.reserve(tokens_.size());
+  id_of_text_ = TextIndex(tokens_.size());
   for (int32_t id = 0; id < size(); ++id) {
-    const auto [place, is_new] = id_of_text_.try_emplace(text(id), id);
-    if (!is_new) {
-      fail(file, std::string(kTokens) + " has " + quoted(text(id)) + " twice (" +
-                     std::to_string(place->second) + " and " + std::to_string(id) + ")");
-    }
+    const int32_t other = id_of_text_.insert(text(id), id);
+    if (other == TextIndex::kNone) continue;
+    fail(file, std::string(kTokens) + " has " + quoted(text(id)) + " twice (" + std::to_string(other) +
+                   " and " + std::to_string(id) + ")");
   }
 }
 
@@ -132,8 +131,8 @@ bool Vocabulary::is_special(int32_t token) const {
 }
 
 std::optional<int32_t> Vocabulary::find(std::string_view text) const {
-  const auto place = id_of_text_.find(text);
-  return place == id_of_text_.end() ? std::nullopt : std::optional(place->second);
+  const int32_t token = id_of_text_.find(text);
+  return token == TextIndex::kNone ? std::nullopt : std::optional(token);
 }
 
 std::optional<int32_t> Vocabulary::find_byte(uint8_t byte) const {
@@ -142,7 +141,10 @@ std::optional<int32_t> Vocabulary::find_byte(uint8_t byte) const {
     return token && !is_special(*token) ? token : std::nullopt;
   }
   const std::optional<int32_t> token = find(hex_text(byte));
-  return token && kind(*token) == TokenKind::kByte ? token : std::nullopt;
+  if (token && kind(*token) == TokenKind::kByte) return token;
+  // Gemma has a character where the byte's token should be.
+  const char character = static_cast<char>(byte);
+  return byte < 0x80 ? find(std::string_view(&character, 1)) : std::nullopt;
 }
 
 std::optional<int32_t> Vocabulary::special_id(const GgufFile& file, std::string_view key) const {

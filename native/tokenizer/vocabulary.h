@@ -5,11 +5,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "gguf/gguf.h"
 #include "tokenizer/byte_map.h"
+#include "tokenizer/text_index.h"
 
 namespace phonelm {
 
@@ -60,7 +60,7 @@ class Vocabulary {
   Spelling spelling_;
   ByteMap byte_map_;
   std::vector<Token> tokens_;
-  std::unordered_map<std::string_view, int32_t> id_of_text_;  // views of tokens_
+  TextIndex id_of_text_{0};
 };
 
 }  // namespace phonelm

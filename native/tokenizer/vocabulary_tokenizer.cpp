@@ -4,11 +4,13 @@
 
 #include "core/error.h"
 #include "gguf/printable.h"
+#include "tokenizer/unicode.h"
 
 namespace phonelm {
 namespace {
 
 constexpr const char* kAddBos = "tokenizer.ggml.add_bos_token";
+constexpr const char* kStripping = "phonelm.tokenizer.rstrip_token_ids";
 constexpr const char* kAddEos = "tokenizer.ggml.add_eos_token";
 
 // End of a text or of a turn in the model families there are; the list of llama.cpp is longer.
@@ -27,6 +29,7 @@ VocabularyTokenizer::VocabularyTokenizer(const GgufFile& file, Spelling spelling
     : vocabulary_(file, spelling) {
   read_special_ids(file);
   read_stop_ids(file);
+  read_stripping(file);
   index_special_tokens();
 }
 
@@ -66,6 +69,17 @@ void VocabularyTokenizer::read_stop_ids(const GgufFile& file) {
   }
 }
 
+void VocabularyTokenizer::read_stripping(const GgufFile& file) {
+  const std::vector<int64_t>* ids = file.get_ints(kStripping);
+  if (ids == nullptr) return;
+  for (const int64_t id : *ids) {
+    if (id < 0 || id >= vocabulary_.size()) {
+      fail(file, std::string(kStripping) + " has " + std::to_string(id) + ", which is no token");
+    }
+    drops_space_after_.insert(static_cast<int32_t>(id));
+  }
+}
+
 void VocabularyTokenizer::index_special_tokens() {
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     const TokenKind kind = vocabulary_.kind(id);
@@ -91,7 +105,14 @@ std::vector<int32_t> VocabularyTokenizer::encode(std::string_view text, bool par
   return tokens;
 }
 
-size_t VocabularyTokenizer::resume_after(int32_t /*token*/, std::string_view /*text*/, size_t pos) const {
+// Where the text goes on after a special token that ends at `pos`.
+size_t VocabularyTokenizer::resume_after(int32_t token, std::string_view text, size_t pos) const {
+  if (!drops_space_after_.contains(token)) return pos;
+  while (pos < text.size()) {
+    const unicode::Char c = unicode::char_at(text, pos);
+    if (c.kind() != unicode::kSpace) break;
+    pos += c.num_bytes;
+  }
   return pos;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "gguf/gguf.h"
@@ -26,17 +27,18 @@ class VocabularyTokenizer : public Tokenizer {
  protected:
   // Appends the tokens of a text without special tokens (not empty).
   virtual void encode_text(std::string_view text, std::vector<int32_t>& tokens) const = 0;
-  // Where the text goes on after a special token that ends at `pos`.
-  virtual size_t resume_after(int32_t token, std::string_view text, size_t pos) const;
   // For a file that does not say whether a text begins with bos_id.
   void set_default_add_bos(const GgufFile& file, bool add_bos);
 
   Vocabulary vocabulary_;
+  std::unordered_set<int32_t> drops_space_after_;  // special tokens that swallow the white space behind them
 
  private:
   void read_special_ids(const GgufFile& file);
   void read_stop_ids(const GgufFile& file);
+  void read_stripping(const GgufFile& file);
   void index_special_tokens();
+  size_t resume_after(int32_t token, std::string_view text, size_t pos) const;
   int32_t checked(int32_t token) const;
 
   SpecialMatcher user_defined_;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 """Token types of GGUF's `tokenizer.ggml.token_type`."""
 
 

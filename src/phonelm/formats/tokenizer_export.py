@@ -1,4 +1,4 @@
-"""Hugging Face's tokenizer.json (byte-level BPE) to the tokenizer keys of GGUF."""
+"""Hugging Face's tokenizer.json (byte-level BPE, or SentencePiece's) to the tokenizer keys of GGUF."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from phonelm.files import read_json
 from phonelm.formats.byte_vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED
-
-_DIGITS = {"type": "Digits", "individual_digits": True}
+from phonelm.formats.pre_tokenizers import pre_tokenizer_name
+from phonelm.formats.sentencepiece_export import sentencepiece_metadata
 
 
 def tokenizer_metadata(folder: Path, vocab_size: int) -> dict[str, Any]:
@@ -17,22 +17,19 @@ def tokenizer_metadata(folder: Path, vocab_size: int) -> dict[str, Any]:
 
     Reads tokenizer.json, tokenizer_config.json, config.json, generation_config.json and chat_template.jinja.
     Ids below `vocab_size` that the tokenizer lacks become unused tokens `[PADn]`. Raises `ValueError` for a
-    tokenizer that is not byte-level BPE with a known pre-tokenizer, or that has more tokens than the model.
+    tokenizer that is not byte-level BPE with a known pre-tokenizer or SentencePiece's BPE, or that has more
+    tokens than the model.
     """
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"{folder} has no tokenizer.json; save the model's tokenizer there")
     document = read_json(folder / "tokenizer.json")
     _refuse_unknown_parts(document)
     settings = _optional_json(folder / "tokenizer_config.json")
-    tokens, types = _vocabulary(document, vocab_size)
-    metadata: dict[str, Any] = {
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": _pre_tokenizer(document.get("pre_tokenizer")),
-        "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": types,
-        "tokenizer.ggml.merges": _merges(document["model"]),
-        **_special_ids(folder, settings, tokens),
-    }
+    _refuse_more_tokens(document, vocab_size)
+    make = sentencepiece_metadata if document["model"].get("byte_fallback") else _byte_level_metadata
+    metadata = make(document, vocab_size)
+    tokens = metadata["tokenizer.ggml.tokens"]
+    metadata |= _special_ids(folder, settings, tokens) | _stripping(document)
     bos = metadata.get("tokenizer.ggml.bos_token_id")
     metadata["tokenizer.ggml.add_bos_token"] = bos is not None and _adds_bos(document, settings, tokens[bos])
     if template := _chat_template(folder, settings):
@@ -43,57 +40,50 @@ def tokenizer_metadata(folder: Path, vocab_size: int) -> dict[str, Any]:
 def _refuse_unknown_parts(document: Any) -> None:
     model = document.get("model") if isinstance(document, dict) else None
     if not isinstance(model, dict) or model.get("type", "BPE") != "BPE" or not model.get("vocab"):
-        raise ValueError("tokenizer.json is not a BPE tokenizer; only byte-level BPE is supported")
-    if document.get("normalizer"):
-        raise ValueError("tokenizer.json normalizes text, which the runtime does not support")
-    for key in (
-        "byte_fallback",
-        "ignore_merges",
-        "dropout",
-        "continuing_subword_prefix",
-        "end_of_word_suffix",
-    ):
+        raise ValueError(
+            "tokenizer.json is not a BPE tokenizer; only BPE (byte-level, or SentencePiece's) is supported"
+        )
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
             raise ValueError(f"tokenizer.json sets {key}, which the runtime does not support")
     for token in document.get("added_tokens", ()):
-        if any(token.get(key) for key in ("lstrip", "rstrip", "single_word")):
-            raise ValueError(
-                f"added token {token['content']!r} strips its neighbours, which is not supported"
-            )
+        for key in ("lstrip", "single_word"):
+            if token.get(key):
+                raise ValueError(f"added token {token['content']!r} sets {key}, which is not supported")
 
 
-def _pre_tokenizer(part: Any) -> str:
-    steps = part["pretokenizers"] if isinstance(part, dict) and part.get("type") == "Sequence" else [part]
-    if steps and _is_byte_level(steps[-1]):
-        if len(steps) == 1:
-            return "gpt-2"
-        if len(steps) == 2 and steps[0] == _DIGITS:
-            return "smollm"
-    kinds = " + ".join(str(step.get("type")) if isinstance(step, dict) else str(step) for step in steps)
-    raise ValueError(
-        f"pre-tokenizer {kinds} is not supported; use ByteLevel without prefix space, alone or after Digits"
-    )
+def _refuse_more_tokens(document: Mapping[str, Any], vocab_size: int) -> None:
+    ids = [*document["model"]["vocab"].values(), *(token["id"] for token in document.get("added_tokens", ()))]
+    if max(ids) >= vocab_size:
+        raise ValueError(
+            f"the tokenizer has a token {max(ids)}, the model only {vocab_size}; wrong tokenizer?"
+        )
 
 
-def _is_byte_level(step: Any) -> bool:
-    return isinstance(step, dict) and (
-        step.get("type"),
-        step.get("add_prefix_space"),
-        step.get("use_regex"),
-    ) in (
-        ("ByteLevel", False, True),
-        ("ByteLevel", False, None),
-    )
+def _stripping(document: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Tokens after which white space is dropped; a key of PhoneLM's own, GGUF has none."""
+    ids = [int(token["id"]) for token in document.get("added_tokens", ()) if token.get("rstrip")]
+    return {"phonelm.tokenizer.rstrip_token_ids": ids} if ids else {}
 
 
-def _vocabulary(document: dict[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:
+def _byte_level_metadata(document: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
+    model = document["model"]
+    tokens, types = _vocabulary(document, vocab_size)
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": pre_tokenizer_name(
+            document.get("pre_tokenizer"), document.get("normalizer"), bool(model.get("ignore_merges"))
+        ),
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.merges": _merges(model),
+    }
+
+
+def _vocabulary(document: Mapping[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:
     by_id = {int(index): text for text, index in document["model"]["vocab"].items()}
     added = {int(token["id"]): token for token in document.get("added_tokens", ())}
     by_id |= {index: token["content"] for index, token in added.items()}
-    if max(by_id) >= vocab_size:
-        raise ValueError(
-            f"the tokenizer has a token {max(by_id)}, the model only {vocab_size}; wrong tokenizer?"
-        )
     types = [NORMAL if index in by_id else UNUSED for index in range(vocab_size)]
     for index, token in added.items():
         types[index] = CONTROL if token.get("special") else USER_DEFINED
