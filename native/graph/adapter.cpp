@@ -150,11 +150,10 @@ class AdapterLoader {
   }
 
   [[noreturn]] void refuse_unknown(const AdapterFile& file, const std::string& name) const {
-    const size_t end = std::max(name.rfind(".lora_a"), name.rfind(".lora_b"));
-    if (end == std::string::npos || end + 7 != name.size()) {
+    if (!name.ends_with(".lora_a") && !name.ends_with(".lora_b")) {
       file.refuse("tensor " + quoted(name) + " is no part of a LoRA adapter");
     }
-    const std::string base = name.substr(0, end);
+    const std::string base = name.substr(0, name.size() - std::string_view(".lora_a").size());
     file.refuse("tensor " + quoted(name) + " adapts " + quoted(base) + ", which " +
                 (model_.file().find_tensor(base) ? "is not one of the matrices that adapters change here"
                                                  : "the model does not have"));
@@ -206,7 +205,7 @@ class AdapterLoader {
   }
 
   void require_room() const {
-    require_memory("the adapters",
+    require_memory("a set of adapters",
                    {{"weights", total_bytes_ + kTailBytes}, {"buffers", adapters_->working_bytes_}},
                    available_memory(), "take fewer or smaller adapters, or a smaller model");
   }

@@ -49,6 +49,8 @@ _ADVICE = {
     "layer_replication": "merge the adapter with peft's merge_and_unload and convert the whole checkpoint",
 }
 _USUAL_ADVICE = "train without it, or merge the adapter with peft's merge_and_unload"
+_SAVE_ALONE = "if it was not trained, save the adapter with save_embedding_layers=False"
+_OTHER_ADVICE = {"embed_tokens": _SAVE_ALONE, "lm_head": _SAVE_ALONE, "base_layer": _SAVE_ALONE}
 # Others change the base's weights when peft loads the adapter.
 _PLAIN_INITS = (True, False, None, "gaussian", "eva", "orthogonal")
 
@@ -141,7 +143,10 @@ def _paired(file: SafetensorsFile) -> dict[str, tuple[str, str]]:
     for name in file.names():
         part = next((part for part in _PARTS if name.endswith(part)), None)
         if part is None or not name.startswith(_PREFIX):
-            raise ValueError(f"{file.path} holds {name!r}, which is not A or B of a linear layer's LoRA")
+            raise ValueError(
+                f"{file.path} holds {name!r}, which is not A or B of a linear layer; "
+                + _OTHER_ADVICE.get(name.removesuffix(".weight").rpartition(".")[2], _USUAL_ADVICE)
+            )
         module = name.removeprefix(_PREFIX).removesuffix(part)
         found.setdefault(module, ["", ""])[_PARTS[part]] = name
     for names in found.values():
