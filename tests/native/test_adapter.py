@@ -14,7 +14,10 @@ from test_graph import relative_error
 
 from lora_folders import random_pair, write_adapter
 from phonelm import _native
-from phonelm.formats import QuantizedTensor, dequantize, quantize, write_random_gguf
+from phonelm.arch.tensors import model_tensors
+from phonelm.formats import QuantizedTensor, dequantize, quantize, write_gguf, write_random_gguf
+from phonelm.formats.byte_vocabulary import byte_tokenizer_metadata
+from phonelm.formats.gguf_config import config_metadata
 from shapes import TINY
 
 ISAS = _native.cpu_info()["isas"]
@@ -224,3 +227,48 @@ print(session.position)
     assert refusal.startswith("a set of adapters needs 70 MB (weights 46, buffers 23) and this process")
     assert "take fewer or smaller adapters" in refusal
     assert position == "3"
+
+
+def test_matrices_that_hold_several_take_their_rows(tmp_path: Path) -> None:
+    """Phi-3 stores query, key and value as one matrix, and gate and up; Qwen-2's arithmetic is the same."""
+    metadata, tensors = tiny_model("qwen2")
+    stacked = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not name.endswith(("attn_q.weight", "attn_k.weight", "attn_v.weight", "gate.weight", "up.weight"))
+    }
+    plain_pairs: dict[str, tuple[Any, Any]] = {}
+    stacked_pairs: dict[str, tuple[Any, Any]] = {}
+    for layer in range(TINY.num_layers):
+        for whole, parts in {
+            "attn_qkv": ("attn_q", "attn_k", "attn_v"),
+            "ffn_up": ("ffn_gate", "ffn_up"),
+        }.items():
+            names = [f"blk.{layer}.{part}.weight" for part in parts]
+            matrix = np.concatenate([tensors[name] for name in names])
+            stacked[f"blk.{layer}.{whole}.weight"] = matrix
+            a, b = stacked_pairs[f"blk.{layer}.{whole}.weight"] = random_pair(*matrix.shape, 6, layer)
+            ends = np.cumsum([len(tensors[name]) for name in names])[:-1]
+            plain_pairs |= {name: (a, rows) for name, rows in zip(names, np.split(b, ends), strict=True)}
+    files = {"qwen2": (tensors, plain_pairs), "phi3": (stacked, stacked_pairs)}
+    results = []
+    for arch, (weights, pairs) in files.items():
+        keys = {key.replace("qwen2", arch): value for key, value in metadata.items()}
+        write_gguf(tmp_path / "model.gguf", {**keys, "general.architecture": arch}, weights.items())
+        adapter = write_adapter(tmp_path / f"{arch}.gguf", pairs, arch)
+        model = _native.Model.load(str(tmp_path / "model.gguf"), num_threads=2)
+        results += [logits(model, (adapter, 1.0)), logits(model, (adapter, 1.0), alone=True)]
+    np.testing.assert_allclose(results[0], results[2], atol=1e-3)
+    np.testing.assert_allclose(results[1], results[3], atol=1e-3)
+
+
+def tiny_model(arch: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    rng = np.random.default_rng(7)
+    metadata = {**config_metadata(TINY), **byte_tokenizer_metadata(TINY.vocab_size)}
+    metadata = {key.replace("llama.", f"{arch}."): value for key, value in metadata.items()}
+    tensors = {}
+    for tensor in model_tensors(TINY):
+        scale = tensor.shape[-1] ** -0.5
+        values = rng.normal(size=tensor.shape) * scale if tensor.role != "vector" else np.ones(tensor.shape)
+        tensors[tensor.name] = values.astype(np.float32)
+    return {**metadata, "general.architecture": arch}, tensors
