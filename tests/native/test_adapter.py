@@ -272,3 +272,26 @@ def tiny_model(arch: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         values = rng.normal(size=tensor.shape) * scale if tensor.role != "vector" else np.ones(tensor.shape)
         tensors[tensor.name] = values.astype(np.float32)
     return {**metadata, "general.architecture": arch}, tensors
+
+
+def test_products_that_are_normalized_afterwards(tmp_path: Path) -> None:
+    """Gemma 3 normalizes what a product gives, the adapter's share included: as with merged weights."""
+    metadata, tensors = tiny_model("gemma3")
+    rng = np.random.default_rng(3)
+    for layer in range(TINY.num_layers):
+        norms = {"attn_q_norm": 16, "attn_k_norm": 16, "post_attention_norm": 64, "post_ffw_norm": 64}
+        for name, size in norms.items():
+            tensors[f"blk.{layer}.{name}.weight"] = rng.uniform(0.5, 1.5, size).astype(np.float32)
+    metadata["gemma3.attention.sliding_window"] = 16
+    pairs = {name: pair for name, pair in random_pairs().items() if name != "output.weight"}
+    merged = dict(tensors)
+    for name, (a, b) in pairs.items():
+        merged[name] = tensors[name] + np.float32(16 / 5) * (b @ a)
+    for name, weights in {"plain": tensors, "merged": merged}.items():
+        write_gguf(tmp_path / f"{name}.gguf", metadata, weights.items())
+    adapter = write_adapter(tmp_path / "a.gguf", pairs, "gemma3")
+    model = _native.Model.load(str(tmp_path / "plain.gguf"), num_threads=2)
+    expected = _native.Model.load(str(tmp_path / "merged.gguf")).new_session(40).prefill_logits(IDS)
+    assert relative_error(model.new_session(40).prefill_logits(IDS), expected) > 0.1
+    np.testing.assert_allclose(logits(model, (adapter, 1.0)), expected, atol=2e-3)
+    np.testing.assert_allclose(logits(model, (adapter, 1.0), alone=True), expected[-1:], atol=2e-3)
