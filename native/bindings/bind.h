@@ -10,6 +10,7 @@
 // Adds Tokenizer, read_metadata and read_tensors, and the translation of errors for the whole module: Error
 // to ValueError, std::system_error to the OSError of its number.
 void bind_tokenizer(nanobind::module_& module);
+void bind_adapter(nanobind::module_& module);
 void bind_model(nanobind::module_& module);
 void bind_bench(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);

@@ -43,8 +43,8 @@ std::map<std::string, std::vector<uint64_t>> tensor_shapes(const Model& model) {
 
 // Two threads of Python may use one session by mistake: its calls are run one after the other.
 struct GuardedSession {
-  GuardedSession(std::shared_ptr<Model> model, int context_length)
-      : session(std::move(model), context_length) {}
+  GuardedSession(std::shared_ptr<Model> model, int context_length, std::shared_ptr<Adapters> adapters)
+      : session(std::move(model), context_length, std::move(adapters)) {}
 
   template <typename Call>
   auto locked(Call&& call) {
@@ -101,14 +101,16 @@ Tokens decode(GuardedSession& guarded, int32_t token, Sampler& sampler, int num_
 
 using Scores = std::vector<std::pair<double, bool>>;
 
-Scores score_all(const Model& model, const std::vector<Tokens>& sequences,
-                 const std::vector<int>& num_scored) {
+Scores score_all(const Model& model, const std::vector<Tokens>& sequences, const std::vector<int>& num_scored,
+                 const Adapters* adapters) {
   if (sequences.size() != num_scored.size())
     throw Error("there must be a number of tokens for each sequence");
   std::vector<ScoreRequest> requests;
   for (size_t i = 0; i < sequences.size(); ++i) requests.push_back({sequences[i], num_scored[i]});
   Scores scores;
-  for (const Score& score : score(model, requests)) scores.emplace_back(score.log_probability, score.greedy);
+  for (const Score& score : score(model, requests, adapters)) {
+    scores.emplace_back(score.log_probability, score.greedy);
+  }
   return scores;
 }
 
@@ -121,6 +123,7 @@ void bind_session(nb::module_& m) {
            [](GuardedSession& s) {
              return s.locked([](Session& session) { return session.live_fractions(); });
            })
+      .def_prop_ro("adapters", [](GuardedSession& s) { return s.session.adapters(); })
       .def_prop_ro("kv_bytes", [](GuardedSession& s) { return s.session.kv_bytes(); })
       .def(
           "prefill",
@@ -190,12 +193,14 @@ void bind_model(nb::module_& m) {
       .def_prop_ro("prefill_threads", &Model::prefill_threads)
       .def_prop_ro("tokenizer", &Model::tokenizer, nb::rv_policy::reference_internal)
       .def("read_bandwidth", &weight_bandwidth, nb::call_guard<nb::gil_scoped_release>())
-      .def("score", &score_all, "sequences"_a, "num_scored"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def("score", &score_all, "sequences"_a, "num_scored"_a, "adapters"_a = nb::none(),
+           nb::call_guard<nb::gil_scoped_release>())
       .def(
           "new_session",
-          [](std::shared_ptr<Model> model, int context_length) {
-            return new GuardedSession(std::move(model), context_length);
+          [](std::shared_ptr<Model> model, int context_length, std::shared_ptr<Adapters> adapters) {
+            return new GuardedSession(std::move(model), context_length, std::move(adapters));
           },
-          "context_length"_a, nb::rv_policy::take_ownership, nb::call_guard<nb::gil_scoped_release>());
+          "context_length"_a, "adapters"_a = nb::none(), nb::rv_policy::take_ownership,
+          nb::call_guard<nb::gil_scoped_release>());
   bind_session(m);
 }

@@ -69,11 +69,16 @@ void Pass::run_attention(int index, int thread) const {
   ThreadPool& threads = model_.threads();
   const Scratch& s = scratch_;
 
-  const Form form = form_for({&layer.query, &layer.key, &layer.value});
+  const LayerAdapters& adapters = adapters_of(index);
+  const Form form = adapted(form_for({&layer.query, &layer.key, &layer.value}),
+                            {&adapters.query, &adapters.key, &adapters.value});
   const Activations normed = prepare_normed(num_tokens(), itself, layer.attention_norm, form, thread);
-  multiply(layer.query, normed, s.query, false, thread);
-  multiply(layer.key, normed, s.key, false, thread);
-  multiply(layer.value, normed, s.value, false, thread);
+  const Range queries = multiply(layer.query, normed, s.query, false, thread);
+  const Range keys = multiply(layer.key, normed, s.key, false, thread);
+  const Range values = multiply(layer.value, normed, s.value, false, thread);
+  lift(adapters.query, s.query, queries, thread);
+  lift(adapters.key, s.key, keys, thread);
+  lift(adapters.value, s.value, values, thread);
   threads.barrier();
 
   const bool may_round = form.quants && num_tokens() > 1;
@@ -85,11 +90,11 @@ void Pass::run_attention(int index, int thread) const {
   threads.barrier();
 
   const int width = config.num_heads * config.head_dim;
-  const Form output_form = form_for({&layer.output});
+  const Form output_form = adapted(form_for({&layer.output}), {&adapters.output});
   const Activations attended = num_tokens() == 1 ? prepare(1, width, output_form, thread,
                                                            [&](int, float* out) { combine_shares(job, out); })
                                                  : prepare_rows(s.attention, width, output_form, thread);
-  multiply_into_residual(layer.output, attended, layer.attention_post_norm, thread);
+  multiply_into_residual(layer.output, adapters.output, attended, layer.attention_post_norm, thread);
   threads.barrier();
 }
 
@@ -97,32 +102,39 @@ void Pass::run_ffn(int index, int thread) const {
   const ModelConfig& config = model_.config();
   const Layer& layer = model_.layers()[static_cast<size_t>(index)];
   const bool one_by_neuron = layer.by_neuron() && num_tokens() == 1;
-  one_by_neuron ? activate_live(layer, index, thread) : activate_all(layer, thread);
+  one_by_neuron ? activate_live(layer, index, thread) : activate_all(layer, index, thread);
   model_.threads().barrier();
 
   const Rows& activated = config.gated ? scratch_.gate : scratch_.up;
-  const Form form = layer.by_neuron() ? Form{true, false} : form_for({&layer.down});
+  const LowRank& adapter = adapters_of(index).down;
+  const Form form = adapted(layer.by_neuron() ? Form{true, false} : form_for({&layer.down}), {&adapter});
   const Activations input = prepare_rows(activated, config.intermediate_size, form, thread);
   if (one_by_neuron) {
     const Range rows = share_of(config.hidden_size, thread, num_threads_, kColumnRows);
     model_.kernels().neuron_columns(layer.down_columns, rows.begin, rows.end, input,
                                     scratch_.residual.row(0));
+    lift(adapter, scratch_.residual, {rows.begin / kPanelRows, rows.end / kPanelRows}, thread);
   } else if (layer.by_neuron()) {
-    multiply_by_panels(layer.down_columns, input, scratch_.residual, true, thread);
+    const Range panels = multiply_by_panels(layer.down_columns, input, scratch_.residual, true, thread);
+    lift(adapter, scratch_.residual, panels, thread);
   } else {
-    multiply_into_residual(layer.down, input, layer.ffn_post_norm, thread);
+    multiply_into_residual(layer.down, adapter, input, layer.ffn_post_norm, thread);
   }
   model_.threads().barrier();
 }
 
-void Pass::activate_all(const Layer& layer, int thread) const {
+void Pass::activate_all(const Layer& layer, int index, int thread) const {
   const ModelConfig& config = model_.config();
   const Scratch& s = scratch_;
-  const Activations normed = prepare_normed(num_tokens(), itself, layer.ffn_norm, ffn_form(layer), thread);
+  const LayerAdapters& adapters = adapters_of(index);
+  const Form form = adapted(ffn_form(layer), {&adapters.gate, &adapters.up});
+  const Activations normed = prepare_normed(num_tokens(), itself, layer.ffn_norm, form, thread);
   const bool by_panels = config.gated && layer.by_neuron();
   const Range share = by_panels ? multiply_by_panels(layer.up_rows, normed, s.up, false, thread)
                                 : multiply(layer.up, normed, s.up, false, thread);
   if (config.gated) multiply(layer.gate, normed, s.gate, false, thread);
+  lift(adapters.up, s.up, share, thread);
+  lift(adapters.gate, s.gate, share, thread);
   const Rows& live = config.gated ? s.gate : s.up;
   // Gate and up have the same panels, so a thread activates just what it made.
   const int begin = share.begin * kPanelRows;
@@ -135,9 +147,12 @@ void Pass::activate_all(const Layer& layer, int thread) const {
 
 void Pass::activate_live(const Layer& layer, int index, int thread) const {
   const ModelConfig& config = model_.config();
-  const Activations normed = prepare_normed(1, itself, layer.ffn_norm, ffn_form(layer), thread);
+  const LayerAdapters& adapters = adapters_of(index);
+  const Form form = adapted(ffn_form(layer), {&adapters.gate, &adapters.up});
+  const Activations normed = prepare_normed(1, itself, layer.ffn_norm, form, thread);
   const Rows& first = config.gated ? scratch_.gate : scratch_.up;
   const Range share = multiply(config.gated ? layer.gate : layer.up, normed, first, false, thread);
+  lift(config.gated ? adapters.gate : adapters.up, first, share, thread);
   const int begin = share.begin * kPanelRows;
   const int end = share.end * kPanelRows;
   float* values = first.row(0);
@@ -149,6 +164,7 @@ void Pass::activate_live(const Layer& layer, int index, int thread) const {
   float* up = scratch_.up.row(0);
   model_.kernels().neuron_rows(layer.up_rows, neurons, num_live, normed,
                                reinterpret_cast<int8_t*>(scratch_.panel(thread)), up);
+  lift(adapters.up, scratch_.up, share, thread);
   for (int i = 0; i < num_live; ++i) values[neurons[i]] *= up[neurons[i]];
 }
 
@@ -158,11 +174,13 @@ void Pass::run_head(std::span<const int32_t> rows, bool exact, float* out, int s
   const int num_rows = static_cast<int>(rows.size());
   const auto row_of = [&](int i) { return rows[static_cast<size_t>(i)]; };
   const PackedMatrix& head = model_.head();
-  Form form = form_for({&head});
+  const LowRank& adapter = head_adapter();
+  Form form = adapted(form_for({&head}), {&adapter});
   form.exact = exact;
   const Activations input = prepare_normed(num_rows, row_of, model_.output_norm(), form, thread);
   const Range share = head_share(thread);
   model_.kernels().matmul(head, share.begin, share.end, input, out, stride, false);
+  lift(adapter, num_rows, out, stride, share, thread);
 }
 
 const InputBuffer& Pass::input_buffer(int num_rows, int thread) const {
@@ -187,6 +205,7 @@ Activations Pass::prepare(int num_rows, int cols, Form form, int thread, Make ma
     make(row, values);
     if (form.quants) model_.kernels().quantize(values, row, input);
   }
+  lower(form, input, share, thread);
   if (num_rows > 1) model_.threads().barrier();
   return input;
 }
@@ -195,11 +214,12 @@ Activations Pass::prepare_rows(const Rows& rows, int cols, Form form, int thread
   Activations input = input_buffer(num_tokens(), thread).view(num_tokens(), cols);
   input.values = rows.row(0);
   input.stride = rows.stride;
-  if (!form.quants) return input;
+  if (!form.quants && !form.is_adapted()) return input;
   const Range share = rows_to_make(num_tokens(), thread);
-  for (int row = share.begin; row < share.end; ++row) {
+  for (int row = share.begin; row < share.end && form.quants; ++row) {
     model_.kernels().quantize(rows.row(row), row, input);
   }
+  lower(form, input, share, thread);
   if (num_tokens() > 1) model_.threads().barrier();
   return input;
 }
@@ -227,14 +247,16 @@ Range Pass::multiply(const Linear& weights, const Activations& input, const Rows
   return share;
 }
 
-void Pass::multiply_into_residual(const Linear& weights, const Activations& input, const float* norm,
-                                  int thread) const {
+void Pass::multiply_into_residual(const Linear& weights, const LowRank& adapter, const Activations& input,
+                                  const float* norm, int thread) const {
   const ModelConfig& config = model_.config();
-  multiply(weights, input, norm ? scratch_.branch : scratch_.residual, !norm, thread);
+  const Rows& out = norm ? scratch_.branch : scratch_.residual;
+  const Range share = multiply(weights, input, out, !norm, thread);
+  lift(adapter, out, share, thread);
   if (!norm) return;
   model_.threads().barrier();
-  const Range share = share_of(num_tokens(), thread, num_threads_);
-  for (int token = share.begin; token < share.end; ++token) {
+  const Range tokens = share_of(num_tokens(), thread, num_threads_);
+  for (int token = tokens.begin; token < tokens.end; ++token) {
     float* branch = scratch_.branch.row(token);
     float* residual = scratch_.residual.row(token);
     model_.kernels().rms_norm(branch, norm, config.hidden_size, config.norm_eps, branch);

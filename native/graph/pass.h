@@ -2,8 +2,10 @@
 // the rows whose logits are wanted.
 #pragma once
 
+#include <array>
 #include <span>
 
+#include "graph/adapter.h"
 #include "graph/attention.h"
 
 namespace phonelm {
@@ -29,15 +31,16 @@ class LiveCounts {
 class Pass {
  public:
   // At most `scratch().chunk` tokens, in the order of the plan's places. Inside `model.threads().run` with
-  // `num_threads` threads only.
+  // `num_threads` threads only. `adapters` are the model's; none: nullptr.
   Pass(const Model& model, std::span<const int32_t> tokens, const Plan& plan, int num_threads,
-       LiveCounts* live)
+       LiveCounts* live, const Adapters* adapters = nullptr)
       : model_(model),
         scratch_(model.scratch()),
         tokens_(tokens),
         plan_(plan),
         num_threads_(num_threads),
-        live_(live) {}
+        live_(live),
+        adapters_(adapters) {}
 
   // Every thread calls these, in the same order. After `run_layers` the residual holds every token's state.
   void run_layers(int thread) const;
@@ -53,6 +56,9 @@ class Pass {
     bool quants;
     bool floats;
     bool exact = false;  // a second term in all groups, also in a batch
+    // Read it too, as floats: their A x is made with the input.
+    std::array<const LowRank*, 3> adapters{};
+    bool is_adapted() const { return adapters[0] != nullptr; }
   };
 
  private:
@@ -62,7 +68,7 @@ class Pass {
   void run_ffn(int layer, int thread) const;
   // The FFN up to the activation: the activated rows lie in the scratch memory's `gate`, or `up` if there is
   // none.
-  void activate_all(const Layer& layer, int thread) const;
+  void activate_all(const Layer& layer, int index, int thread) const;
   void activate_live(const Layer& layer, int index, int thread) const;
 
   // The input of a product: `make(i, out)` makes row i.
@@ -80,12 +86,24 @@ class Pass {
   Range multiply(const Linear& weights, const Activations& input, const Rows& out, bool accumulate,
                  int thread) const;
   // Adds a product to the residual, normalized first where there is a norm.
-  void multiply_into_residual(const Linear& weights, const Activations& input, const float* norm,
-                              int thread) const;
+  void multiply_into_residual(const Linear& weights, const LowRank& adapter, const Activations& input,
+                              const float* norm, int thread) const;
   // A batch against a matrix stored neuron by neuron.
   template <typename Matrix>
   Range multiply_by_panels(const Matrix& weights, const Activations& input, const Rows& out, bool accumulate,
                            int thread) const;
+
+  // Adds the adapters that read an input to what is wanted of it.
+  static Form adapted(Form form, std::initializer_list<const LowRank*> adapters);
+  const LayerAdapters& adapters_of(int layer) const;
+  const LowRank& head_adapter() const;
+  // A x of the adapters that read `input`, for the rows that this thread has made of it.
+  void lower(const Form& form, const Activations& input, Range rows, int thread) const;
+  // Adds this thread's panels of B (A x) to the first rows of `out`.
+  void lift(const LowRank& adapter, int num_rows, float* out, int stride, Range panels, int thread) const;
+  void lift(const LowRank& adapter, const Rows& out, Range panels, int thread) const {
+    lift(adapter, num_tokens(), out.row(0), out.stride, panels, thread);
+  }
 
   const Model& model_;
   const Scratch& scratch_;
@@ -93,6 +111,7 @@ class Pass {
   const Plan& plan_;
   const int num_threads_;
   LiveCounts* live_;
+  const Adapters* adapters_;
 };
 
 }  // namespace phonelm

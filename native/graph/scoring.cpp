@@ -54,8 +54,9 @@ struct Part {
 
 class Scorer {
  public:
-  Scorer(const Model& model, std::span<const ScoreRequest> requests)
+  Scorer(const Model& model, std::span<const ScoreRequest> requests, const Adapters* adapters)
       : model_(model),
+        adapters_(adapters),
         requests_(requests),
         num_slots_(cache_slots(model, requests)),
         cache_(model.config(), num_slots_),
@@ -107,7 +108,7 @@ class Scorer {
     if (tokens_.empty()) return;
     const Plan plan(segments_);
     const int num_threads = model_.threads_for(static_cast<int>(tokens_.size()));
-    const Pass pass(model_, tokens_, plan, num_threads, nullptr);
+    const Pass pass(model_, tokens_, plan, num_threads, nullptr, adapters_);
     parts_.resize(static_cast<size_t>(num_threads * kRows));
     model_.threads().run(num_threads, [&](int thread) {
       pass.run_layers(thread);
@@ -158,6 +159,7 @@ class Scorer {
   }
 
   const Model& model_;
+  const Adapters* adapters_;
   std::span<const ScoreRequest> requests_;
   const int num_slots_;
   KvCache cache_;
@@ -176,10 +178,12 @@ class Scorer {
 
 }  // namespace
 
-std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests) {
+std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests,
+                         const Adapters* adapters) {
+  check_adapters(model, adapters);
   for (const ScoreRequest& request : requests) check(model, request);
   if (requests.empty()) return {};
-  return Scorer(model, requests).run();
+  return Scorer(model, requests, adapters).run();
 }
 
 }  // namespace phonelm

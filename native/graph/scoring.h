@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "graph/model.h"
+#include "graph/adapter.h"
 
 namespace phonelm {
 
@@ -22,7 +22,8 @@ struct Score {
 };
 
 // One score a request. Throws Error for a request without tokens to score or before them, a sequence longer
-// than the model's context, or an unknown token, before anything is evaluated.
-std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests);
+// than the model's context, an unknown token, or adapters of another model, before anything is evaluated.
+std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests,
+                         const Adapters* adapters = nullptr);
 
 }  // namespace phonelm

@@ -25,12 +25,15 @@ int checked_context(const Model& model, int context_length) {
 
 }  // namespace
 
-Session::Session(std::shared_ptr<const Model> model, int context_length)
+Session::Session(std::shared_ptr<const Model> model, int context_length, std::shared_ptr<Adapters> adapters)
     : model_(std::move(model)),
+      adapters_(std::move(adapters)),
       context_length_(checked_context(*model_, context_length)),
       cache_(model_->config(), context_length_),
       logits_(1, model_->config().vocab_size),
-      live_(model_->threads().num_threads(), model_->config().num_layers) {}
+      live_(model_->threads().num_threads(), model_->config().num_layers) {
+  check_adapters(*model_, adapters_.get());
+}
 
 void Session::check(std::span<const int32_t> tokens) const {
   if (tokens.empty()) throw Error("there are no tokens to evaluate; give at least one");
@@ -85,7 +88,7 @@ void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits) {
   if (all_logits) std::iota(rows.begin(), rows.end(), 0);
   float* logits = all_logits ? all_logits : logits_.row(0);
   const int num_threads = model_->threads_for(num_tokens);
-  const Pass pass(*model_, tokens, plan, num_threads, &live_);
+  const Pass pass(*model_, tokens, plan, num_threads, &live_, adapters_.get());
   model_->threads().run(num_threads, [&](int thread) {
     pass.run_layers(thread);
     pass.run_head(rows, rows.size() == 1, logits, logits_stride(), thread);

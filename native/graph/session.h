@@ -10,8 +10,10 @@ namespace phonelm {
 
 class Session {
  public:
-  // Throws Error for a context that is empty or longer than the model's.
-  Session(std::shared_ptr<const Model> model, int context_length);
+  // Throws Error for a context that is empty or longer than the model's, and adapters of another model. The
+  // adapters stay the session's own to its end.
+  Session(std::shared_ptr<const Model> model, int context_length,
+          std::shared_ptr<Adapters> adapters = nullptr);
 
   // Evaluates tokens after those before; the last one's logits are kept. Throws Error for an unknown token or
   // an overrun of the context, before anything has changed.
@@ -28,6 +30,7 @@ class Session {
   int context_length() const { return context_length_; }
   size_t kv_bytes() const { return cache_.num_bytes(); }
   const Model& model() const { return *model_; }
+  const std::shared_ptr<Adapters>& adapters() const { return adapters_; }
   // Share of live FFN neurons by layer, over the tokens that were evaluated alone; empty before the first
   // such token, and for a model whose FFN is not stored neuron by neuron.
   std::vector<double> live_fractions() const;
@@ -38,6 +41,7 @@ class Session {
   void run_chunk(std::span<const int32_t> tokens, float* all_logits);
 
   std::shared_ptr<const Model> model_;
+  std::shared_ptr<Adapters> adapters_;
   int context_length_;
   int position_ = 0;
   bool has_logits_ = false;

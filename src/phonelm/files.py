@@ -89,6 +89,12 @@ def fingerprint(document: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def file_states(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, bytes and time of change (ns) of each file in a folder: what a copy made from it depends on."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+
+
 def cache_folder() -> Path:
     """Folder for what can be fetched or measured again: `PHONELM_CACHE`, else the XDG cache folder."""
     if explicit := os.environ.get("PHONELM_CACHE"):

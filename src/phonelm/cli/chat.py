@@ -28,6 +28,10 @@ def chat(
         int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")
     ] = None,
     context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
+    ] = None,
 ) -> None:
     """Talk with a model in the terminal.
 
@@ -38,7 +42,7 @@ def chat(
     Example:
       phonelm chat smollm2-135m-instruct --system "Answer in one sentence."
     """
-    from phonelm.engine import SamplingOptions, load
+    from phonelm.engine import SamplingOptions, load, parse_adapter
 
     options = {
         "max_tokens": max_tokens,
@@ -49,7 +53,8 @@ def chat(
         "seed": seed,
     }
     SamplingOptions(**options)  # type: ignore[arg-type]
-    with load(model, num_threads=threads, context_length=context) as loaded:
+    adapters = [parse_adapter(text) for text in lora or ()]
+    with load(model, num_threads=threads, context_length=context, adapters=adapters) as loaded:
         # Refuses a model that cannot chat before the first question is typed.
         loaded.chat_ids([{"role": "user", "content": "Hello"}])
         if sys.stdin.isatty():

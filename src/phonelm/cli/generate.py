@@ -22,6 +22,10 @@ def generate(
         int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")
     ] = None,
     context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of the text.")
     ] = False,
@@ -32,10 +36,11 @@ def generate(
     Example:
       phonelm generate smollm2-135m-instruct --prompt "Once upon a time" --max-tokens 64 --seed 1
     """
-    from phonelm.engine import load
+    from phonelm.engine import load, parse_adapter
 
     text = sys.stdin.read() if prompt == "-" else prompt
-    with load(model, num_threads=threads, context_length=context) as loaded:
+    adapters = [parse_adapter(text) for text in lora or ()]
+    with load(model, num_threads=threads, context_length=context, adapters=adapters) as loaded:
         pieces = loaded.generate(
             text,
             max_tokens=max_tokens,

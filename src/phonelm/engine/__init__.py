@@ -1,9 +1,20 @@
 """Python face of the native runtime: load a model, tokenize, read logits, generate text, chat."""
 
+from phonelm.engine.adapters import AdapterSource, parse_adapter
 from phonelm.engine.chat_template import ChatTemplate
 from phonelm.engine.generation import Generation, SamplingOptions
 from phonelm.engine.loading import load, resolve
 from phonelm.engine.model import Model
 from phonelm.engine.tokenizer import Tokenizer
 
-__all__ = ["ChatTemplate", "Generation", "Model", "SamplingOptions", "Tokenizer", "load", "resolve"]
+__all__ = [
+    "AdapterSource",
+    "ChatTemplate",
+    "Generation",
+    "Model",
+    "SamplingOptions",
+    "Tokenizer",
+    "load",
+    "parse_adapter",
+    "resolve",
+]

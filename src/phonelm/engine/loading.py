@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from phonelm.engine import store
+from phonelm.engine.adapters import AdapterSource
 from phonelm.engine.model import Model
-from phonelm.files import cache_folder, fingerprint
+from phonelm.files import cache_folder, file_states, fingerprint
 
 
 def load(
@@ -16,13 +18,15 @@ def load(
     isa: str | None = None,
     context_length: int | None = None,
     sparse_ffn: bool = True,
+    adapters: Sequence[AdapterSource] = (),
 ) -> Model:
     """Load a GGUF file, a run folder, a Hugging Face folder or a known name.
 
     `num_threads` None takes as many as a short measurement finds fastest, for one token and for a batch apart
     (`Model.native.decode_threads`, `prefill_threads`), `isa` None the fastest this machine has,
     `context_length` None the model's own; `sparse_ffn` False reads all neurons of a ReLU model at decode,
-    dead ones too. Raises `FileNotFoundError` for a name that is nothing here, `ValueError` as `Model` does.
+    dead ones too; `adapters` as in `Model.set_adapters`. Raises `FileNotFoundError` for a name that is
+    nothing here, `ValueError` as `Model` does.
     """
     return Model(
         resolve(model),
@@ -30,6 +34,7 @@ def load(
         isa=isa,
         context_length=context_length,
         sparse_ffn=sparse_ffn,
+        adapters=adapters,
     )
 
 
@@ -74,7 +79,7 @@ def _converted(folder: Path) -> Path:
     from phonelm.formats import convert_checkpoint
 
     place = fingerprint(str(folder.resolve()))[:8]
-    state = fingerprint([__version__, *_file_states(folder)])
+    state = fingerprint([__version__, *file_states(folder)])
     out = cache_folder() / "converted" / f"{folder.resolve().name}-{place}-{state}.gguf"
     if not out.is_file():
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +88,3 @@ def _converted(folder: Path) -> Path:
             if stale != out:
                 stale.unlink(missing_ok=True)
     return out
-
-
-def _file_states(folder: Path) -> list[tuple[str, int, int]]:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]

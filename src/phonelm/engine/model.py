@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from phonelm.engine.adapters import AdapterSource, load_adapters
 from phonelm.engine.chat_template import Message
 from phonelm.engine.generation import Generation, SamplingOptions
 from phonelm.engine.tokenizer import Tokenizer
@@ -42,6 +43,7 @@ class Model:
         isa: str | None = None,
         context_length: int | None = None,
         sparse_ffn: bool = True,
+        adapters: Sequence[AdapterSource] = (),
     ) -> None:
         from phonelm import _native
 
@@ -58,6 +60,7 @@ class Model:
         self.context_length = self._checked_context(context_length)
         self._idle_chat: tuple[_native.Session, list[int]] | None = None
         self._lock = threading.Lock()
+        self._adapters: _native.Adapters | None = load_adapters(self, adapters)
 
     @cached_property
     def config(self) -> DecoderConfig:
@@ -73,10 +76,24 @@ class Model:
             raise ValueError(f"{self.path.name} is closed; load it again")
         return self._native
 
+    def set_adapters(self, adapters: Sequence[AdapterSource]) -> None:
+        """Take these LoRA adapters instead of those at hand; an empty list takes the model as it is.
+
+        Each is a GGUF adapter or a peft folder, or a pair of one and a factor for what it adds; several are
+        added up. The model's weights stay where they are. Generations that have begun keep the adapters they
+        began with. Raises `ValueError` for what is no LoRA adapter of this model or does not fit into memory,
+        `FileNotFoundError` for no file; then the adapters at hand stay.
+        """
+        loaded = load_adapters(self, adapters)
+        with self._lock:
+            self._adapters = loaded
+            # Its keys and values are those of other weights.
+            self._idle_chat = None
+
     def logits(self, ids: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the logits after each token, float32 [len(ids), vocab]."""
         tokens = self._checked_ids(ids)
-        return self.native.new_session(len(tokens)).prefill_logits(tokens)
+        return self._new_session(len(tokens)).prefill_logits(tokens)
 
     def generate(
         self,
@@ -98,7 +115,7 @@ class Model:
         options = SamplingOptions(max_tokens, temperature, top_k, top_p, min_p, seed, _texts(stop))
         ids = self._checked_ids(self.tokenizer.encode_prompt(prompt) if isinstance(prompt, str) else prompt)
         room = self.context_length if max_tokens is None else len(ids) + max_tokens - 1
-        session = self.native.new_session(min(room, self.context_length))
+        session = self._new_session(min(room, self.context_length))
         return Generation(session, ids, self.tokenizer, options)
 
     @overload
@@ -168,11 +185,12 @@ class Model:
             self._checked_ids([*before, *after][:-1])
             sequences.append([*before, *after])
             num_scored.append(len(after))
-        return self.native.score(sequences, num_scored)
+        return self.native.score(sequences, num_scored, self._adapters)
 
     def close(self) -> None:
         """Let go of the weights; the model cannot be used afterwards."""
         self._native = None
+        self._adapters = None
         self._idle_chat = None
 
     def __enter__(self) -> Model:
@@ -232,11 +250,14 @@ class Model:
         # The continuation may melt into the context's last token; then it is tokenized apart.
         return before, after or self.tokenizer.encode(continuation)
 
+    def _new_session(self, context_length: int) -> _native.Session:
+        return self.native.new_session(context_length, self._adapters)
+
     def _chat_session(self, ids: list[int]) -> _native.Session:
         with self._lock:
             idle, self._idle_chat = self._idle_chat, None
         if idle is None:
-            return self.native.new_session(self.context_length)
+            return self._new_session(self.context_length)
         session, evaluated = idle
         # At least one token is evaluated anew: its logits are what the answer starts from.
         session.truncate(_common_prefix(evaluated, ids[:-1]))
@@ -244,7 +265,7 @@ class Model:
 
     def _keep_chat_session(self, session: _native.Session, evaluated: list[int]) -> None:
         with self._lock:
-            if self._native is not None:
+            if self._native is not None and session.adapters is self._adapters:
                 self._idle_chat = (session, evaluated)
 
 

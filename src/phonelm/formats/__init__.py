@@ -1,6 +1,7 @@
 """GGUF and Hugging Face safetensors, in and out; quantization."""
 
 from phonelm.formats.convert import convert_checkpoint, default_embedding_type
+from phonelm.formats.convert_adapter import AdapterBase, convert_adapter
 from phonelm.formats.gguf_config import config_from_gguf
 from phonelm.formats.gguf_writer import LazyTensor, QuantizedTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf, config_to_hf
@@ -9,11 +10,13 @@ from phonelm.formats.random_gguf import write_random_gguf
 
 __all__ = [
     "TENSOR_TYPES",
+    "AdapterBase",
     "LazyTensor",
     "QuantizedTensor",
     "config_from_gguf",
     "config_from_hf",
     "config_to_hf",
+    "convert_adapter",
     "convert_checkpoint",
     "default_embedding_type",
     "dequantize",

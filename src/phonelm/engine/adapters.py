@@ -1,0 +1,88 @@
+"""From what a user names as adapters (GGUF files, peft folders, scales) to adapters over a loaded model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phonelm.files import cache_folder, file_states, fingerprint
+
+if TYPE_CHECKING:
+    from phonelm import _native
+    from phonelm.engine.model import Model
+    from phonelm.formats import AdapterBase
+
+AdapterSource = str | Path | tuple[str | Path, float]
+"""A GGUF adapter or a peft folder, alone or with a factor for what it adds."""
+
+
+def load_adapters(model: Model, sources: Sequence[AdapterSource]) -> _native.Adapters | None:
+    """The adapters' sum over a model's matrices; None for none.
+
+    Raises `ValueError` for what is no LoRA adapter, one of another model, a scale that is not finite, and
+    what does not fit into memory; `FileNotFoundError` for nothing there.
+    """
+    from phonelm import _native
+
+    if isinstance(sources, str | Path):
+        raise ValueError(f"adapters is {str(sources)!r}; give a list of them")
+    pairs = [_with_scale(source) for source in sources]
+    named = [(str(_as_gguf(model, Path(path).expanduser())), scale) for path, scale in pairs]
+    return _native.Adapters.load(model.native, named) if named else None
+
+
+def parse_adapter(text: str) -> AdapterSource:
+    """Read `PATH` or `PATH=SCALE`, as the command line takes them."""
+    path, sign, scale = text.rpartition("=")
+    if not sign or Path(text).expanduser().exists():
+        return text
+    try:
+        return path, float(scale)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no adapter here; give PATH or PATH=SCALE, such as style.gguf=0.5"
+        ) from None
+
+
+def _with_scale(source: AdapterSource) -> tuple[str | Path, float]:
+    path, scale = source if isinstance(source, tuple) else (source, 1.0)
+    if not math.isfinite(scale) or abs(scale) > 1e6:
+        raise ValueError(f"the scale of adapter {path} is {scale}; give a number, such as 1.0")
+    return path, float(scale)
+
+
+def _as_gguf(model: Model, path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"no adapter at {path}; give a GGUF adapter or a folder that peft saved")
+    return _converted(path, _base_of(model), _weight_type(model)) if path.is_dir() else path
+
+
+def _base_of(model: Model) -> AdapterBase:
+    from phonelm.formats import AdapterBase
+
+    shapes = {name: tuple(shape[::-1]) for name, shape in model.native.tensor_shapes.items()}
+    return AdapterBase.from_gguf(model.metadata, shapes)
+
+
+def _weight_type(model: Model) -> str:
+    """Float32 over a model of float32; else half of it is read at each token, and nothing would show."""
+    return "f32" if model.native.tensor_types.get("blk.0.attn_output.weight") == "F32" else "f16"
+
+
+def _converted(folder: Path, base: AdapterBase, weight_type: str) -> Path:
+    """The GGUF adapter of a peft folder for a model's shape, made once for each state of the folder."""
+    from phonelm import __version__
+    from phonelm.formats import convert_adapter
+
+    place = fingerprint([str(folder.resolve()), base, weight_type])[:8]
+    state = fingerprint([__version__, *file_states(folder)])
+    out = cache_folder() / "adapters" / f"{folder.resolve().name}-{place}-{state}.gguf"
+    if not out.is_file():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        convert_adapter(folder, base, out, weight_type)
+        for stale in out.parent.glob(f"*-{place}-*.gguf"):
+            if stale != out:
+                stale.unlink(missing_ok=True)
+    return out
