@@ -26,3 +26,12 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "model.gguf"
     write_random_gguf(path, TINY, block_type="q8_0", embedding_type="q8_0", seed=1)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_long_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with room for a long text."""
+    path = tmp_path_factory.mktemp("tiny-long") / "model.gguf"
+    config = TINY.model_copy(update={"context_length": 65536})
+    write_random_gguf(path, config, block_type="q8_0", embedding_type="q8_0", seed=1)
+    return path

@@ -2,7 +2,7 @@
 file(GLOB capi_sources CONFIGURE_DEPENDS capi/*.cpp)
 file(GLOB tool_sources CONFIGURE_DEPENDS tools/*.cpp)
 # GCC 12 takes two texts that are joined for overlapping ones (bug 105651).
-list(APPEND warnings -Wno-restrict)
+list(APPEND warnings $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 function(phonelm_library name kind)
   add_library(${name} ${kind} ${capi_sources} $<TARGET_OBJECTS:phonelm_core>)

@@ -30,8 +30,9 @@ Number parsed(const std::string& name, const std::string& text, Number low, Numb
 }  // namespace
 
 std::string help_of(const Verb& verb) {
-  std::string text = std::string("Usage: phonelm-cli ") + verb.name + " MODEL [options]\n\n" + verb.summary;
-  text += "\nMODEL is a GGUF file.\n\nOptions:\n";
+  std::string text = std::string("Usage: phonelm-cli ") + verb.name + (verb.takes_model ? " MODEL" : "") +
+                     " [options]\n\n" + verb.summary;
+  text += verb.takes_model ? "MODEL is a GGUF file.\n\nOptions:\n" : "\nOptions:\n";
   std::vector<Option> options = verb.options;
   options.push_back(kHelp);
   for (const Option& option : options) {
@@ -60,6 +61,7 @@ Arguments::Arguments(const Verb& verb, const std::vector<std::string>& words) : 
 }
 
 void Arguments::set_model(const std::string& word) {
+  if (!verb_.takes_model) throw UsageError("'" + word + "' is no option");
   if (!model_.empty()) throw UsageError("there is one model too many: '" + word + "'");
   if (word.empty()) throw UsageError("the model is an empty text; give a GGUF file");
   model_ = word;

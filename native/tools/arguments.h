@@ -26,6 +26,7 @@ class Arguments;
 struct Verb {
   const char* name;
   const char* summary;
+  bool takes_model;
   std::vector<Option> options;
   const char* example;
   int (*run)(const Arguments&);  // returns the exit code
@@ -35,7 +36,7 @@ std::string help_of(const Verb& verb);
 
 class Arguments {
  public:
-  // `words` are those after the verb: options, and one model.
+  // `words` are those after the verb: options, and the model where the verb takes one.
   Arguments(const Verb& verb, const std::vector<std::string>& words);
 
   bool wants_help() const { return has("help"); }

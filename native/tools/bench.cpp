@@ -112,12 +112,15 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Verb bench_verb() {
-  return {"bench", "Measure the speed and memory of a model on this machine.\n",
+  return {"bench",
+          "Measure the speed and memory of a model on this machine.\n",
+          true,
           load_options({{"prefill", 0, "N", "Tokens of the prompt (512)."},
                         {"decode", 0, "N", "Tokens to make (128)."},
                         {"repeats", 0, "N", "Runs; the median is shown (3)."},
                         {"json", 0, nullptr, "Print one JSON document instead of the table."}}),
-          "phonelm-cli bench model.gguf --prefill 512 --decode 128 --json", &run};
+          "phonelm-cli bench model.gguf --prefill 512 --decode 128 --json",
+          &run};
 }
 
 }  // namespace phonelm::cli

@@ -1,12 +1,11 @@
 #include "tools/figures.h"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
 #include <cstdio>
 
 #include "tools/json.h"
 #include "tools/library.h"
+#include "tools/machine.h"
 
 namespace phonelm::cli {
 
@@ -93,32 +92,6 @@ std::string result_json(const std::string& path, const Figures& figures) {
   object.integer("dense_bytes_per_token", static_cast<int64_t>(dense_bytes_per_token(figures)));
   object.integer("bandwidth_bytes_per_s", static_cast<int64_t>(figures.bandwidth));
   object.put("live_fractions", json_array(mean_live_fractions(figures), json_number));
-  return object.str();
-}
-
-std::vector<std::string> words_of(const std::string& comma_list) {
-  std::vector<std::string> words(1);
-  for (const char c : comma_list) {
-    if (c == ',')
-      words.emplace_back();
-    else
-      words.back().push_back(c);
-  }
-  return words;
-}
-
-std::string machine_json() {
-  phonelm_machine_info info{};
-  info.size = sizeof(info);
-  check([&](phonelm_error* error) { return phonelm_machine_get_info(&info, error); });
-  utsname system{};
-  uname(&system);
-  JsonObject object;
-  object.text("model", info.cpu).text("system", std::string(system.sysname) + " " + system.machine);
-  object.integer("num_cores", info.num_cores).integer("num_physical_cores", info.num_physical_cores);
-  object.put("isas", json_array(words_of(info.isas), json_text));
-  object.integer("memory_bytes", static_cast<int64_t>(info.memory_bytes));
-  object.integer("available_memory_bytes", static_cast<int64_t>(info.available_memory_bytes));
   return object.str();
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <random>
 
 #include "tools/json.h"
@@ -29,35 +30,46 @@ struct Output {
   }
 };
 
+// All that the command line says, read before anything is loaded.
 struct Job {
+  explicit Job(const Arguments& arguments)
+      : flags(PHONELM_PROMPT | (arguments.has("parse-special") ? PHONELM_PARSE_SPECIAL : 0)),
+        max_tokens(static_cast<int32_t>(arguments.integer("max-tokens", 128, 1, INT32_MAX))),
+        context(static_cast<int32_t>(arguments.integer("context", 0, 1, INT32_MAX))) {
+    std::random_device random;
+    sampling.size = sizeof(sampling);
+    sampling.seed = arguments.seed("seed", random());
+    sampling.temperature = arguments.number("temperature", 0.7f);
+    sampling.top_p = arguments.number("top-p", 0.95f);
+    sampling.min_p = arguments.number("min-p", 0.0f);
+    sampling.top_k = static_cast<int32_t>(arguments.integer("top-k", 0, 0, INT32_MAX));
+    const std::string& given = arguments.required("prompt");
+    prompt = given == "-" ? read_all("-") : given;
+  }
+
+  uint32_t flags;
+  int32_t max_tokens;
+  int32_t context;
+  phonelm_sampler_options sampling{};
   std::string prompt;
-  uint64_t seed;
+  // Filled by the run.
   phonelm_generation result{};
   size_t num_prompt_tokens = 0;
 };
 
-phonelm_sampler_options sampler_options(const Arguments& arguments, uint64_t seed) {
-  phonelm_sampler_options options{};
-  options.size = sizeof(options);
-  options.seed = seed;
-  options.temperature = arguments.number("temperature", 0.7f);
-  options.top_p = arguments.number("top-p", 0.95f);
-  options.min_p = arguments.number("min-p", 0.0f);
-  options.top_k = static_cast<int32_t>(arguments.integer("top-k", 0, 0, INT32_MAX));
-  return options;
+// No larger than this run can fill: a long context would be reserved, and refused on a small machine.
+int32_t needed_context(size_t num_prompt_tokens, int32_t max_tokens, int32_t most) {
+  const int64_t needed = static_cast<int64_t>(num_prompt_tokens) + max_tokens - 1;
+  return static_cast<int32_t>(std::clamp<int64_t>(needed, 1, most));
 }
 
-void generate(const Arguments& arguments, phonelm_model* model, Job& job, Output& output) {
-  const uint32_t flags = PHONELM_PROMPT | (arguments.has("parse-special") ? PHONELM_PARSE_SPECIAL : 0);
-  const auto max_tokens = static_cast<int32_t>(arguments.integer("max-tokens", 128, 1, INT32_MAX));
-  const std::vector<int32_t> prompt = tokenize(model, job.prompt, flags);
+void generate(phonelm_model* model, Job& job, Output& output) {
+  const std::vector<int32_t> prompt = tokenize(model, job.prompt, job.flags);
   job.num_prompt_tokens = prompt.size();
-  // No larger than this run can fill: a long context would be reserved, and refused on a small machine.
-  const auto most = static_cast<int64_t>(info_of(model).context_length);
-  const int64_t needed = std::max<int64_t>(static_cast<int64_t>(prompt.size()) + max_tokens - 1, 1);
-  const Session session = new_session(model, static_cast<int32_t>(std::min(needed, most)));
-  const Sampler sampler = new_sampler(sampler_options(arguments, job.seed));
-  const phonelm_generate_options options{sizeof(options), max_tokens};
+  const int32_t most = info_of(model).context_length;
+  const Session session = new_session(model, needed_context(prompt.size(), job.max_tokens, most));
+  const Sampler sampler = new_sampler(job.sampling);
+  const phonelm_generate_options options{sizeof(options), job.max_tokens};
   job.result.size = sizeof(job.result);
   const auto callback = [](const phonelm_progress* progress, void* user) {
     return static_cast<Output*>(user)->take(*progress);
@@ -84,19 +96,16 @@ std::string document(const Arguments& arguments, const Job& job, const Output& o
   object.integer("completion_tokens", static_cast<int64_t>(num_tokens));
   object.number("prefill_tok_s", rate(job.num_prompt_tokens, job.result.prefill_s));
   object.number("decode_tok_s", rate(num_tokens ? num_tokens - 1 : 0, job.result.decode_s));
-  object.put("seed", std::to_string(job.seed));
+  object.put("seed", std::to_string(job.sampling.seed));
   return object.str();
 }
 
 int run(const Arguments& arguments) {
   arguments.model();
-  const std::string& given = arguments.required("prompt");
-  std::random_device random;
-  Job job{given == "-" ? read_all("-") : given, arguments.seed("seed", random())};
-  const auto context = static_cast<int32_t>(arguments.integer("context", 0, 1, INT32_MAX));
+  Job job(arguments);
   Output output{!arguments.has("json"), {}, {}, {}};
-  const Model model = load(arguments, context);
-  generate(arguments, model.get(), job, output);
+  const Model model = load(arguments, job.context);
+  generate(model.get(), job, output);
   print((output.streams ? "" : document(arguments, job, output)) + "\n");
   throw_if_interrupted();
   if (output.streams && job.result.finish == PHONELM_FINISH_CONTEXT) {
@@ -111,6 +120,7 @@ Verb generate_verb() {
   return {"generate",
           "Continue a text and stream it to standard output.\n"
           "Chat templates are not rendered here: give a rendered prompt with --parse-special.\n",
+          true,
           load_options({{"prompt", 'p', "TEXT", "Text to continue; - reads standard input."},
                         {"max-tokens", 'n', "N", "Tokens to make at most (128)."},
                         {"temperature", 0, "X", "0 takes the likeliest token each time (0.7)."},
@@ -121,7 +131,8 @@ Verb generate_verb() {
                         {"context", 0, "N", "Context in tokens; the model's if not given."},
                         {"parse-special", 0, nullptr, "Texts of control tokens become those tokens."},
                         {"json", 0, nullptr, "Print one JSON document instead of the text."}}),
-          "phonelm-cli generate model.gguf --prompt \"Once upon a time\" --max-tokens 64 --seed 1", &run};
+          "phonelm-cli generate model.gguf --prompt \"Once upon a time\" --max-tokens 64 --seed 1",
+          &run};
 }
 
 }  // namespace phonelm::cli

@@ -10,7 +10,7 @@ namespace phonelm::cli {
 namespace {
 
 std::string general_help(const std::vector<Verb>& verbs) {
-  std::string text = "Usage: phonelm-cli VERB MODEL [options]\n\nRuns a small language model.\n\nVerbs:\n";
+  std::string text = "Usage: phonelm-cli VERB [MODEL] [options]\n\nRuns a small language model.\n\nVerbs:\n";
   for (const Verb& verb : verbs) {
     std::string name = std::string("  ") + verb.name;
     name.resize(12, ' ');
@@ -22,7 +22,7 @@ std::string general_help(const std::vector<Verb>& verbs) {
 }
 
 int run(const std::vector<std::string>& words) {
-  const std::vector<Verb> verbs{generate_verb(), bench_verb(), tokenize_verb()};
+  const std::vector<Verb> verbs{generate_verb(), bench_verb(), tokenize_verb(), machine_verb()};
   if (words.empty()) {
     std::fputs(general_help(verbs).c_str(), stderr);
     return 2;

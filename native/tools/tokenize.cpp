@@ -31,6 +31,7 @@ int run(const Arguments& arguments) {
 Verb tokenize_verb() {
   return {"tokenize",
           "Print the token ids of a text on one line.\n",
+          true,
           {{"text", 't', "TEXT", "The text."},
            {"file", 'f', "FILE", "A file with the text; - reads standard input."},
            {"count", 0, nullptr, "Print the number of tokens instead."},

@@ -8,5 +8,6 @@ namespace phonelm::cli {
 Verb generate_verb();
 Verb bench_verb();
 Verb tokenize_verb();
+Verb machine_verb();
 
 }  // namespace phonelm::cli

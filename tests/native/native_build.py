@@ -1,0 +1,57 @@
+"""Builds of the native core for tests that run it outside Python.
+
+Each has a folder under build/, in which only what has changed is built again.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def built(name: str, *options: str, targets: tuple[str, ...] = (), path: str = "") -> Path:
+    """Return the folder build/NAME, up to date; skip the test where there is no compiler or no CMake.
+
+    `path` goes in front of PATH.
+    """
+    return _built(name, options, targets, path)
+
+
+@functools.cache
+def _built(name: str, options: tuple[str, ...], targets: tuple[str, ...], path: str) -> Path:
+    cmake, ninja = _tool("cmake"), _tool("ninja")
+    folder = ROOT / "build" / name
+    environment = {**os.environ, "PATH": os.pathsep.join(filter(None, [path, os.environ.get("PATH")]))}
+    options = (f"-DCMAKE_MAKE_PROGRAM={ninja}", "-DPHONELM_PYTHON=OFF", "-DPHONELM_PROGRAM=ON", *options)
+    _run([cmake, "-S", ROOT / "native", "-B", folder, "-G", "Ninja", *options], environment)
+    wanted = [word for target in targets for word in ("--target", target)]
+    _run([cmake, "--build", folder, "--parallel", os.environ.get("NINJA_JOBS", "2"), *wanted], environment)
+    return folder
+
+
+def program_folder() -> Path:
+    """libphonelm and a static phonelm-cli of this machine."""
+    if shutil.which("c++") is None:
+        pytest.skip("needs a C++ compiler")
+    return built("program", "-DPHONELM_STATIC=ON")
+
+
+def _tool(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"needs {name}")
+    return found
+
+
+def _run(command: list[object], environment: dict[str, str]) -> None:
+    run = subprocess.run([str(word) for word in command], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
