@@ -7,6 +7,8 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(PHONELM_ARM64) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace phonelm {
@@ -29,6 +31,15 @@ bool may_use_tiles() {
   return false;
 #endif
 }
+#elif defined(PHONELM_ARM64)
+// What Linux says of the processor, by the bits of its hwcap.h; elsewhere the base is all there is for sure.
+#if defined(__linux__)
+bool has_dotprod() { return getauxval(AT_HWCAP) & (1ul << 20); }  // HWCAP_ASIMDDP
+bool has_i8mm() { return getauxval(AT_HWCAP2) & (1ul << 13); }    // HWCAP2_I8MM
+#else
+bool has_dotprod() { return false; }
+bool has_i8mm() { return false; }
+#endif
 #endif
 
 }  // namespace
@@ -45,6 +56,12 @@ std::vector<const Kernels*> available_kernels() {
       found.push_back(&avx512_kernels());
       if (may_use_tiles()) found.push_back(&amx_kernels());
     }
+  }
+#elif defined(PHONELM_ARM64)
+  found.push_back(&kNeonKernels);
+  if (has_dotprod()) {
+    found.push_back(&kDotprodKernels);
+    if (has_i8mm()) found.push_back(&kI8mmKernels);
   }
 #endif
   return found;

@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace phonelm {
@@ -131,6 +133,30 @@ void interleave_bytes(const ColumnPiece (&columns)[4], std::byte* out) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(columns[b].data));
     pieces[b] = _mm_xor_si128(bytes, _mm_set1_epi8(static_cast<char>(0x80)));
   }
+  interleave(pieces, out);
+}
+#elif defined(__aarch64__)
+void interleave(const uint8x16x4_t& pieces, std::byte* out) {
+  vst4q_u8(reinterpret_cast<uint8_t*>(out), pieces);
+}
+
+uint8x16_t nibbles(const ColumnPiece& piece) {
+  const uint32x4_t first = vreinterpretq_u32_u8(vld1q_u8(piece.data));
+  const uint32x4_t rest = vreinterpretq_u32_u8(vld1q_u8(piece.data + 16));
+  const uint8x16_t bytes =
+      vreinterpretq_u8_u32(piece.second ? vuzp2q_u32(first, rest) : vuzp1q_u32(first, rest));
+  return piece.high ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, vdupq_n_u8(15));
+}
+
+void interleave_nibbles(const ColumnPiece (&low)[4], const ColumnPiece (&high)[4], std::byte* out) {
+  uint8x16x4_t pieces;
+  for (int b = 0; b < 4; ++b) pieces.val[b] = vsliq_n_u8(nibbles(low[b]), nibbles(high[b]), 4);
+  interleave(pieces, out);
+}
+
+void interleave_bytes(const ColumnPiece (&columns)[4], std::byte* out) {
+  uint8x16x4_t pieces;
+  for (int b = 0; b < 4; ++b) pieces.val[b] = veorq_u8(vld1q_u8(columns[b].data), vdupq_n_u8(0x80));
   interleave(pieces, out);
 }
 #else

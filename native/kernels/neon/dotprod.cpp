@@ -1,0 +1,23 @@
+#include "kernels/neon/sdot.h"
+
+namespace phonelm {
+namespace {
+
+template <TensorType type>
+using Several = Single<type>;
+constexpr int kBatch = 4;
+
+}  // namespace
+}  // namespace phonelm
+
+#include "kernels/neon/neurons.h"
+#include "kernels/neon/panels.h"
+#include "kernels/tables.h"
+
+namespace phonelm {
+
+const Kernels kDotprodKernels{"dotprod",         matmul,        neuron_rows,   neuron_columns,
+                              half_panels,       quantize<Vec>, rms_norm<Vec>, activate<Vec>,
+                              exponentiate<Vec>, maximum<Vec>,  scale<Vec>,    to_half};
+
+}  // namespace phonelm

@@ -1,0 +1,114 @@
+// Kernels that go over a row.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "checks.h"
+
+namespace phonelm {
+namespace {
+
+// A group's quants must be the nearest ones, whichever of two where a value lies between, and its sums
+// theirs.
+void check_group(const Activations& input, int token, int group) {
+  const size_t at = input.group_at(token, group);
+  const bool has_low = (input.low_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
+  const float scale = input.scales[at];
+  const float low_scale = has_low ? input.low_scales[at] : 0.0f;
+  int sum = 0;
+  int low_sum = 0;
+  for (int i = 0; i < kGroupSize; ++i) {
+    const size_t place = at * kGroupSize + static_cast<size_t>(i);
+    const int quant = input.quants[place];
+    const int low_quant = has_low ? input.low_quants[place] : 0;
+    require(quant >= -127 && low_quant >= -127, "a quant of -128");
+    sum += quant;
+    low_sum += low_quant;
+    const float x =
+        input.values[product(token, input.stride) + product(group, kGroupSize) + static_cast<size_t>(i)];
+    const float step = has_low ? low_scale : scale;
+    require_near("a value", scale * static_cast<float>(quant) + low_scale * static_cast<float>(low_quant), x,
+                 0.5f * step + 1e-5f * scale);
+  }
+  require(input.offsets[at] == -8 * sum, "an offset");
+  require(!has_low || input.low_offsets[at] == -8 * low_sum, "a low offset");
+  require_near("a scaled sum", input.scaled_sums[at],
+               scale * static_cast<float>(sum) + low_scale * static_cast<float>(low_sum), 1e-3f * scale);
+}
+
+}  // namespace
+
+void check_quantize(const Kernels& kernels, Random& random) {
+  const int tokens = random.chance(0.3) ? 1 : random.between(2, 40);
+  const int cols = kGroupSize * random.between(1, 20);
+  const RandomInput memory(random, tokens, cols);
+  const Activations input = memory.view(tokens, cols);
+  quantize_all(scalar(), input);
+  const size_t num_masks =
+      input.group_at(tokens - 1, input.num_groups - 1) / static_cast<size_t>(input.block) + 1;
+  const std::vector<float> scales(input.scales, input.scales + num_masks * static_cast<size_t>(input.block));
+  const std::vector<uint16_t> low_tokens(input.low_tokens, input.low_tokens + num_masks);
+  quantize_all(kernels, input);
+  for (size_t i = 0; i < num_masks; ++i)
+    require(input.low_tokens[i] == low_tokens[i], "a mask of second terms");
+  for (int token = 0; token < tokens; ++token) {
+    for (int group = 0; group < input.num_groups; ++group) {
+      const size_t at = input.group_at(token, group);
+      require_near("a scale", input.scales[at], scales[at], 0.0f);
+      check_group(input, token, group);
+    }
+  }
+}
+
+void check_rms_norm(const Kernels& kernels, Random& random) {
+  const int size = random.between(1, 300);
+  const auto x = random_floats(random, static_cast<size_t>(size), 4.0f);
+  const auto weight = random_floats(random, x.size());
+  const Outputs out(random, x.size());
+  kernels.rms_norm(x.data(), weight.data(), size, 1e-5f, out.values.data());
+  scalar().rms_norm(x.data(), weight.data(), size, 1e-5f, out.expected.data());
+  require_near(out.values, out.expected, 1e-4f);
+}
+
+void check_activate(const Kernels& kernels, Random& random) {
+  constexpr Activation kinds[] = {Activation::Silu, Activation::Relu, Activation::Relu2};
+  const Activation kind = kinds[random.between(0, 2)];
+  const int size = random.between(1, 100);
+  const auto up = random_floats(random, static_cast<size_t>(size));
+  const float* factors = random.chance(0.7) ? up.data() : nullptr;
+  const Outputs gate(random, up.size());
+  kernels.activate(kind, gate.values.data(), factors, size);
+  scalar().activate(kind, gate.expected.data(), factors, size);
+  require_near(gate.values, gate.expected, 1e-4f);
+}
+
+void check_softmax(const Kernels& kernels, Random& random) {
+  const int size = random.between(1, 300);
+  const auto scores = random_floats(random, static_cast<size_t>(size), 8.0f);
+  const float maximum = scalar().maximum(scores.data(), size);
+  require(kernels.maximum(scores.data(), size) == maximum, "the maximum");
+  const Outputs out(random, scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) out.values[i] = out.expected[i] = scores[i];
+  const float sum = kernels.exponentiate(out.values.data(), size, maximum);
+  const float expected = scalar().exponentiate(out.expected.data(), size, maximum);
+  require_near("the sum", sum, expected, 1e-5f * expected);
+  require_near(out.values, out.expected, 1e-6f);
+  kernels.scale(out.values.data(), size, 1.0f / sum);
+  scalar().scale(out.expected.data(), size, 1.0f / expected);
+  require_near(out.values, out.expected, 1e-5f);
+}
+
+void check_to_half(const Kernels& kernels, Random& random) {
+  const int size = random.between(1, 60);
+  // From what fp16 rounds to zero to what it takes for infinity.
+  const auto x = random_floats(random, static_cast<size_t>(size), std::ldexp(1.0f, random.between(-28, 18)));
+  const Guarded<uint16_t> halves(x.size());
+  const Guarded<uint16_t> expected(x.size());
+  kernels.to_half(x.data(), size, halves.data());
+  scalar().to_half(x.data(), size, expected.data());
+  for (size_t i = 0; i < x.size(); ++i) {
+    require(halves[i] == expected[i], "fp16 of " + std::to_string(x[i]));
+  }
+}
+
+}  // namespace phonelm

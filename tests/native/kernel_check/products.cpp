@@ -1,0 +1,80 @@
+// Products of panels.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "checks.h"
+
+namespace phonelm {
+namespace {
+
+// The rows' weights as floats, panels' empty rows as zeros.
+std::vector<float> weight_sizes(const PackedMatrix& matrix) {
+  std::vector<float> sizes(product(matrix.padded_rows(), matrix.cols));
+  for (int row = 0; row < matrix.rows; ++row) unpack_row(matrix, row, &sizes[product(row, matrix.cols)]);
+  for (float& size : sizes) size = std::fabs(size);
+  return sizes;
+}
+
+void compare(const PackedMatrix& matrix, const Activations& input, int stride, const Outputs& out) {
+  const std::vector<float> sizes = weight_sizes(matrix);
+  for (int token = 0; token < input.num_tokens; ++token) {
+    const float* x = input.values + product(token, input.stride);
+    for (int row = 0; row < matrix.padded_rows(); ++row) {
+      const float* w = &sizes[product(row, matrix.cols)];
+      float all = 1.0f;
+      for (int c = 0; c < matrix.cols; ++c) all += w[c] * std::fabs(x[c]);
+      const size_t at = product(token, stride) + static_cast<size_t>(row);
+      require_near("row " + std::to_string(row) + " of " + std::to_string(matrix.rows) + " x " +
+                       std::to_string(matrix.cols) + ", token " + std::to_string(token) + " of " +
+                       std::to_string(input.num_tokens),
+                   out.values[at], out.expected[at], kRounding * all);
+    }
+  }
+}
+
+}  // namespace
+
+void check_matmul(const Kernels& kernels, Random& random, TensorType type) {
+  const int rows = random.between(1, 70);
+  const int cols = tile_cols(type) * random.between(1, tile_cols(type) > 1 ? 9 : 300);
+  const int tokens = random.chance(0.3) ? 1 : random.between(2, 40);
+  PackedMatrix matrix = packed_layout(type, rows, cols);
+  const auto blocks = random_blocks(random, type, rows, cols);
+  const Guarded<std::byte> packed(matrix.num_bytes());
+  pack_panels(matrix, blocks.data(), 0, matrix.num_panels, packed.data());
+  matrix.data = packed.data();
+  const RandomInput memory(random, tokens, cols);
+  const Activations input = memory.view(tokens, cols);
+  if (matrix.quantized()) quantize_all(scalar(), input);
+
+  const int begin = random.between(0, matrix.num_panels - 1);
+  const int end = random.between(begin + 1, matrix.num_panels);
+  const bool accumulate = random.chance(0.5);
+  const int stride = matrix.padded_rows() + 16 * random.between(0, 1);
+  const size_t size = product(tokens - 1, stride) + static_cast<size_t>(matrix.padded_rows());
+  const Outputs out(random, size);
+  kernels.matmul(matrix, begin, end, input, out.values.data(), stride, accumulate);
+  scalar().matmul(matrix, begin, end, input, out.expected.data(), stride, accumulate);
+  compare(matrix, input, stride, out);
+}
+
+void check_half_panels(const Kernels& kernels, Random& random) {
+  const int num_k = random.between(1, 140);
+  const int num_panels = random.between(1, 4);
+  const int num_rows = random.between(1, 20);
+  const int stride = 16 * random.between(1, 3);
+  const int a_stride = num_k + random.between(0, 5);
+  const int out_stride = 16 * num_panels + random.between(0, 5);
+  const bool accumulate = random.chance(0.5);
+  const size_t step = product(num_k - 1, stride) + kPanelRows;
+  const auto w = random_halves(random, static_cast<size_t>(num_panels) * step);
+  const auto a = random_floats(random, product(num_rows - 1, a_stride) + static_cast<size_t>(num_k));
+  const Outputs out(random, product(num_rows - 1, out_stride) + product(num_panels, kPanelRows));
+  const HalfPanels panels{w.data(), num_panels, step, num_k, stride};
+  kernels.half_panels(panels, a.data(), a_stride, num_rows, out.values.data(), out_stride, accumulate);
+  scalar().half_panels(panels, a.data(), a_stride, num_rows, out.expected.data(), out_stride, accumulate);
+  require_near(out.values, out.expected, kRounding * static_cast<float>(num_k + 1));
+}
+
+}  // namespace phonelm
