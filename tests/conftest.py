@@ -4,10 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from phonelm.files import cache_folder
 from phonelm.formats import write_random_gguf
 from shapes import TINY
+
+# A busy machine must not fail a property that holds.
+settings.register_profile("phonelm", deadline=None)
+settings.load_profile("phonelm")
 
 
 @pytest.fixture(scope="session")

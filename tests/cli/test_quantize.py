@@ -10,7 +10,7 @@ from phonelm.arch.tensors import model_tensors
 from phonelm.cli.quantize import quantize
 from phonelm.formats import config_to_hf
 from phonelm.formats.byte_vocabulary import byte_characters
-from phonelm.formats.convert import hf_name
+from phonelm.formats.hf_tensors import hf_name
 
 gguf = pytest.importorskip("gguf")
 safetensors = pytest.importorskip("safetensors.numpy")

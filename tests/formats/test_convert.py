@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from phonelm.arch import weight_bytes
 from phonelm.formats import config_from_gguf, config_from_hf, convert_checkpoint
-from phonelm.formats.convert import hf_name, permute_rows
+from phonelm.formats.hf_tensors import hf_name, permute_rows
 from phonelm.formats.safetensors_reader import Checkpoint
 
 gguf = pytest.importorskip("gguf")

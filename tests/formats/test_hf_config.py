@@ -82,7 +82,7 @@ def test_only_gated_silu_is_a_llama() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "qwen2"}, "model_type 'qwen2' is not supported"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is not supported"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}}, r"scales RoPE \(linear\)"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5}}, r"scales RoPE \(llama3\)"),
         ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "rotates a part"),

@@ -27,7 +27,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def save_checkpoint(folder: Path, model_type: str, seed: int = 0, **overrides: Any) -> Any:
-    """A random model with norms that are not all ones."""
+    """A random model with norms that are not all ones, and biases that are not zero."""
     settings = {
         "vocab_size": VOCAB_SIZE, "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 3,
         "max_position_embeddings": 256, "rms_norm_eps": 1e-6, "initializer_range": 0.04,
@@ -39,7 +39,10 @@ def save_checkpoint(folder: Path, model_type: str, seed: int = 0, **overrides: A
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:
-                parameter.uniform_(0.5, 1.5)
+                smallest = -0.5 if model_type == "gemma3_text" else 0.5  # which multiplies by 1 + weight
+                parameter.uniform_(smallest, smallest + 1)
+            elif name.endswith(".bias"):
+                parameter.uniform_(-0.2, 0.2)
     model.save_pretrained(folder)
     save_tokenizer(train_tokenizer(["some words, 123 numbers"], VOCAB_SIZE), folder)
     return model

@@ -7,7 +7,7 @@ from phonelm.arch.arithmetic import (
     kv_bytes_per_token,
     weight_bytes,
 )
-from phonelm.arch.config import DecoderConfig
+from phonelm.arch.config import DecoderConfig, RopeScaling
 from phonelm.arch.presets import preset, preset_names
 from phonelm.arch.registry import RegistryRow, registry
 
@@ -15,6 +15,7 @@ __all__ = [
     "DecoderConfig",
     "ParameterCount",
     "RegistryRow",
+    "RopeScaling",
     "count_parameters",
     "flops_per_token",
     "kv_bytes_per_token",

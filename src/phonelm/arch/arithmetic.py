@@ -48,6 +48,8 @@ def count_parameters(config: DecoderConfig) -> ParameterCount:
     """Count all weights, norms and biases; tied matrices count once."""
     total = embedding = 0
     for tensor, times in _tensors(config):
+        if tensor.role == "constant":
+            continue
         total += tensor.size * times
         if tensor.role in ("embedding", "position", "head"):
             embedding += tensor.size * times
@@ -58,18 +60,26 @@ def flops_per_token(config: DecoderConfig, context: int, phase: Phase) -> float:
     """Floating-point operations for one token: 2 for each multiply-add of matrices, attention and head.
 
     `decode`: the token sees `context` positions (itself included) and gets logits. `prefill`: the mean over a
-    prompt of `context` tokens, which see (context + 1) / 2 positions on average and of which only the last
-    gets logits. Norms, activations and the softmax are left out (below 1 %), as in Kaplan et al., arXiv
-    2001.08361.
+    prompt of `context` tokens, which see (context + 1) / 2 positions on average (fewer in layers with a
+    window) and of which only the last gets logits. Norms, activations and the softmax are left out (below
+    1 %), as in Kaplan et al., arXiv 2001.08361.
     """
     if context < 1:
         raise ValueError(f"context is {context}; at least one token is needed")
     decoding = phase == "decode"
-    positions = float(context) if decoding else (context + 1) / 2
     matrices = sum(tensor.size * times * _runs(config, tensor) for tensor, times in _tensors(config))
-    widths = sum(config.heads_at(layer) for layer in range(config.num_layers)) * config.head_dim
+    seen = sum(
+        config.heads_at(layer) * _positions_seen(config.window_at(layer) or context, context, decoding)
+        for layer in range(config.num_layers)
+    )
     head = config.vocab_size * (config.embedding_size or config.hidden_size)
-    return 2.0 * (matrices + 2 * widths * positions + (head if decoding else head / context))
+    return 2.0 * (matrices + 2 * seen * config.head_dim + (head if decoding else head / context))
+
+
+def _positions_seen(window: int, context: int, decoding: bool) -> float:
+    """By the last token of a context, or by all of them on average."""
+    window = min(window, context)
+    return window if decoding else window - window * (window - 1) / 2 / context
 
 
 def weight_bytes(config: DecoderConfig, block_type: str = "q4_0", embedding_type: str = "q8_0") -> int:
@@ -88,7 +98,7 @@ def weight_bytes(config: DecoderConfig, block_type: str = "q4_0", embedding_type
 def stored_type(tensor: TensorShape, block_type: str, embedding_type: str) -> str:
     """The type (a key of `BLOCKS`) under which a tensor is stored. Raises `ValueError` for unknown types."""
     block_type, embedding_type = known_type(block_type), known_type(embedding_type)
-    if tensor.role in ("vector", "position"):
+    if tensor.role in ("vector", "position", "constant"):
         return "f32"
     wanted = block_type if tensor.role == "matrix" else embedding_type
     return wanted if tensor.shape[-1] % BLOCKS[wanted][0] == 0 else "f16"

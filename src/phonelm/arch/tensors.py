@@ -8,7 +8,7 @@ from typing import Literal
 
 from phonelm.arch.config import DecoderConfig
 
-Role = Literal["embedding", "position", "head", "matrix", "vector"]
+Role = Literal["embedding", "position", "head", "matrix", "vector", "constant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class TensorShape:
     """One tensor: GGUF name, shape (rows, columns) or (length,), and what it is for.
 
     `head` is the untied output matrix, `matrix` any other weight of a matrix product, `vector` a norm or
-    bias.
+    bias, `constant` what is no parameter.
     """
 
     name: str
@@ -60,21 +60,25 @@ def layer_tensors(config: DecoderConfig, layer: int) -> list[TensorShape]:
 def _attention(config: DecoderConfig, layer: int) -> Iterator[TensorShape]:
     query = config.heads_at(layer) * config.head_dim
     key = config.kv_heads_at(layer) * config.head_dim
-    biased = config.bias in ("qkv", "all")
-    for name, width in (("attn_q", query), ("attn_k", key), ("attn_v", key)):
+    biased = config.bias in ("qkv", "attention", "all")
+    widths = {"attn_q": query, "attn_k": key, "attn_v": key}
+    if config.fused_projections:
+        widths = {"attn_qkv": query + 2 * key}
+    for name, width in widths.items():
         yield from _linear(name, width, config.hidden_size, biased)
     if config.qk_norm != "none":
         per_head = config.qk_norm == "head"
         yield from _norm(config, "attn_q_norm", config.head_dim if per_head else query)
         yield from _norm(config, "attn_k_norm", config.head_dim if per_head else key)
-    yield from _linear("attn_output", config.hidden_size, query, config.bias == "all")
+    yield from _linear("attn_output", config.hidden_size, query, config.bias in ("attention", "all"))
 
 
 def _ffn(config: DecoderConfig, layer: int) -> Iterator[TensorShape]:
-    width, biased = config.intermediate_at(layer), config.bias == "all"
-    if config.ffn == "gated":
+    width, biased = config.intermediate_at(layer), config.bias in ("ffn", "all")
+    fused = config.ffn == "gated" and config.fused_projections
+    if config.ffn == "gated" and not fused:
         yield from _linear("ffn_gate", width, config.hidden_size, biased)
-    yield from _linear("ffn_up", width, config.hidden_size, biased)
+    yield from _linear("ffn_up", 2 * width if fused else width, config.hidden_size, biased)
     yield from _linear("ffn_down", config.hidden_size, width, biased)
 
 
@@ -90,6 +94,14 @@ def _input_tensors(config: DecoderConfig) -> Iterator[TensorShape]:
         yield from _linear("project_in", config.hidden_size, width, False)
     if config.shared_ffn:
         yield from _ffn(config, 0)
+    yield from _rope_tensors(config)
+
+
+def _rope_tensors(config: DecoderConfig) -> Iterator[TensorShape]:
+    kind = config.rope_scaling.kind if config.rope_scaling else None
+    names = {"factors": ["rope_freqs"], "longrope": ["rope_factors_long", "rope_factors_short"]}
+    for name in names.get(kind or "", ()):
+        yield TensorShape(f"{name}.weight", (config.rope_dim // 2,), "constant")
 
 
 def _output_tensors(config: DecoderConfig) -> Iterator[TensorShape]:

@@ -16,9 +16,11 @@ from phonelm import files
 from phonelm.arch.arithmetic import count_parameters, known_type, stored_type, weight_bytes
 from phonelm.arch.config import DecoderConfig
 from phonelm.arch.tensors import TensorShape, model_tensors
-from phonelm.formats.gguf_config import PERMUTED_ARCHITECTURES, config_metadata, gguf_architecture
+from phonelm.formats.gguf_architectures import gguf_architecture
+from phonelm.formats.gguf_config import config_metadata
 from phonelm.formats.gguf_writer import LazyTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf
+from phonelm.formats.hf_tensors import gguf_values, hf_name
 from phonelm.formats.quantization import quantize, tensor_type
 from phonelm.formats.safetensors_reader import Checkpoint
 from phonelm.formats.tokenizer_export import tokenizer_metadata
@@ -26,23 +28,6 @@ from phonelm.progress import Progress
 
 # llama.cpp's `enum llama_ftype`.
 _FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "bf16": 32}
-
-_OUTER_NAMES = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
-_LAYER_NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 def convert_checkpoint(
@@ -109,16 +94,10 @@ def open_checkpoint(folder: Path) -> tuple[Checkpoint, DecoderConfig]:
     return checkpoint, config
 
 
-def hf_name(gguf_name: str) -> str:
-    """Hugging Face's LLaMA name of a GGUF tensor."""
-    if gguf_name in _OUTER_NAMES:
-        return _OUTER_NAMES[gguf_name]
-    _, layer, part, suffix = gguf_name.split(".")
-    return f"model.layers.{layer}.{_LAYER_NAMES[part]}.{suffix}"
-
-
 def _check_tensors(checkpoint: Checkpoint, config: DecoderConfig) -> None:
-    expected = {hf_name(tensor.name): tensor.shape for tensor in model_tensors(config)}
+    arch = gguf_architecture(config)
+    stored = [tensor for tensor in model_tensors(config) if tensor.role != "constant"]
+    expected = {hf_name(tensor.name, arch): tensor.shape for tensor in stored}
     for name, shape in expected.items():
         if name not in checkpoint:
             raise ValueError(f"the checkpoint lacks {name}; config.json asks for it")
@@ -137,13 +116,8 @@ def _lazy(
     stored: str,
     advance: Callable[[float], None],
 ) -> LazyTensor:
-    name = hf_name(tensor.name)
-    permuted = gguf_architecture(config) in PERMUTED_ARCHITECTURES
-
     def make() -> NDArray[np.uint8]:
-        values = checkpoint.load(name)
-        if permuted and tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
-            values = permute_rows(values, config.head_dim)
+        values, name = gguf_values(checkpoint, config, tensor)
         try:
             data = quantize(values, stored)
         except ValueError as error:
@@ -152,16 +126,6 @@ def _lazy(
         return data
 
     return LazyTensor(stored, tensor.shape, make)
-
-
-def permute_rows(matrix: NDArray[np.float32], head_dim: int) -> NDArray[np.float32]:
-    """Interleave the two halves of each head: row i + j * head_dim / 2 of a head goes to row 2 * i + j.
-
-    As `LlamaModel.permute` of llama.cpp's convert_hf_to_gguf.py.
-    """
-    columns = matrix.shape[1]
-    halves = matrix.reshape(-1, 2, head_dim // 2, columns)
-    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(-1, columns)
 
 
 def _general_metadata(folder: Path, block_type: str, embedding_type: str) -> dict[str, Any]:
@@ -182,7 +146,7 @@ def _summary(
     parameters = count_parameters(config).total
     fallbacks = [
         tensor.name for tensor, stored in plan
-        if tensor.role != "vector" and stored != types[tensor.role != "matrix"]
+        if tensor.role not in ("vector", "constant") and stored != types[tensor.role != "matrix"]
     ]  # fmt: skip
     return {
         "file": str(out),

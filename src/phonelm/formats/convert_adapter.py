@@ -21,17 +21,14 @@ from numpy.typing import NDArray
 from phonelm import files
 from phonelm.arch.arithmetic import known_type
 from phonelm.arch.tensors import model_tensors
-from phonelm.formats.convert import permute_rows
-from phonelm.formats.gguf_config import PERMUTED_ARCHITECTURES, gguf_architecture
+from phonelm.formats.gguf_architectures import PERMUTED_ARCHITECTURES, gguf_architecture
 from phonelm.formats.gguf_writer import LazyTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf
+from phonelm.formats.hf_tensors import permute_rows
 from phonelm.formats.peft_adapter import LoraPair, PeftAdapter
 from phonelm.formats.quantization import quantize
 
 WEIGHT_TYPES = ("f32", "f16", "bf16")
-PERMUTED = (*PERMUTED_ARCHITECTURES, "smollm3")
-"""Architectures whose q and k llama.cpp stores for interleaved RoPE."""
-
 _MODULES = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -161,7 +158,9 @@ def _tensors(
 ) -> Iterator[tuple[str, LazyTensor]]:
     for module, pair in adapter.pairs.items():
         name, factor = places[module], _alpha_of(pair) / alpha
-        permuted = base.architecture in PERMUTED and name.endswith(("attn_q.weight", "attn_k.weight"))
+        permuted = base.architecture in PERMUTED_ARCHITECTURES and name.endswith(
+            ("attn_q.weight", "attn_k.weight")
+        )
         head_dim = base.head_dim if permuted else None
         yield f"{name}.lora_a", _lazy(adapter, pair.a_name, pair.a_shape, stored)
         yield f"{name}.lora_b", _lazy(adapter, pair.b_name, pair.b_shape, stored, factor, head_dim)

@@ -1,8 +1,6 @@
-"""DecoderConfig to and from GGUF metadata.
+"""DecoderConfig to and from GGUF metadata, with the names and keys of llama.cpp's converter.
 
-Three architectures: `llama` (gated SiLU), `arcee` (plain squared ReLU), both as stock llama.cpp reads them,
-with the rows of q and k permuted for interleaved RoPE; and `phonelm` for every other decoder of the runtime,
-not permuted.
+`phonelm` is for every decoder of the runtime that llama.cpp has no name for.
 """
 
 from __future__ import annotations
@@ -10,78 +8,89 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
-from phonelm.arch.config import DecoderConfig
-
-PERMUTED_ARCHITECTURES = ("llama", "arcee")
-"""Architectures whose q and k rows are stored for interleaved RoPE."""
-
-_SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "activation": ("relu", "relu2", "silu"),
-    "norm": ("rmsnorm",),
-    "position": ("rope",),
-    "rope_fraction": (1.0,),
-    "rope_interleaved": (False,),
-    "bias": ("none",),
-    "parallel_residual": (False,),
-    "post_norm": (False,),
-    "qk_norm": ("none",),
-    "embedding_norm": (False,),
-    "embedding_size": (None,),
-    "final_norm": (True,),
-    "shared_ffn": (False,),
-    "head_bias": (False,),
-    "is_uniform": (True,),
-}
-
-
-def gguf_architecture(config: DecoderConfig) -> str:
-    """The `general.architecture` of a decoder; `ValueError` if the runtime cannot run it."""
-    for name, allowed in _SUPPORTED.items():
-        if getattr(config, name) not in allowed:
-            raise ValueError(f"the runtime has no decoders with {name} = {getattr(config, name)}")
-    if config.rope_table == "float" and (config.ffn, config.activation) == ("gated", "silu"):
-        return "llama"
-    if config.rope_table == "float" and (config.ffn, config.activation) == ("plain", "relu2"):
-        return "arcee"
-    return "phonelm"
+from phonelm.arch.config import DecoderConfig, RopeScaling
+from phonelm.formats.gguf_architectures import (
+    ARCHITECTURES,
+    gemma3_attention_scale,
+    gemma3_sliding_layers,
+    gguf_architecture,
+    smollm3_rope_layers,
+)
 
 
 def config_metadata(config: DecoderConfig) -> dict[str, Any]:
     """The architecture's GGUF keys. Raises `ValueError` for a decoder that the runtime cannot run."""
     arch = gguf_architecture(config)
-    metadata: dict[str, Any] = {
-        "general.architecture": arch,
-        f"{arch}.context_length": config.context_length,
-        f"{arch}.embedding_length": config.hidden_size,
-        f"{arch}.block_count": config.num_layers,
-        f"{arch}.feed_forward_length": config.intermediate_at(0),
-        f"{arch}.attention.head_count": config.heads_at(0),
-        f"{arch}.attention.head_count_kv": config.kv_heads_at(0),
-        f"{arch}.attention.key_length": config.head_dim,
-        f"{arch}.attention.value_length": config.head_dim,
-        f"{arch}.attention.layer_norm_rms_epsilon": config.norm_eps,
-        f"{arch}.rope.dimension_count": config.rope_dim,
-        f"{arch}.rope.freq_base": config.rope_theta,
-        f"{arch}.vocab_size": config.vocab_size,
+    keys: dict[str, Any] = {
+        "context_length": config.context_length,
+        "embedding_length": config.hidden_size,
+        "block_count": config.num_layers,
+        "feed_forward_length": config.intermediate_at(0),
+        "attention.head_count": config.heads_at(0),
+        "attention.head_count_kv": config.kv_heads_at(0),
+        "attention.key_length": config.head_dim,
+        "attention.value_length": config.head_dim,
+        "attention.layer_norm_rms_epsilon": config.norm_eps,
+        "rope.dimension_count": config.rope_dim,
+        "rope.freq_base": config.rope_theta,
+        "vocab_size": config.vocab_size,
+        **_scaling_keys(config, arch),
+        **_window_keys(config, arch),
     }
     if arch == "phonelm":
-        metadata["phonelm.hidden_activation"] = config.activation
-        metadata["phonelm.ffn_gated"] = config.ffn == "gated"
-        metadata["phonelm.rope.table"] = config.rope_table
-    return metadata
+        keys["hidden_activation"] = config.activation
+        keys["ffn_gated"] = config.ffn == "gated"
+        keys["rope.table"] = config.rope_table
+    return {"general.architecture": arch, **{f"{arch}.{key}": value for key, value in keys.items()}}
+
+
+def _scaling_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
+    scaling = config.rope_scaling
+    # The original context of a phi3 model without scaling is its context.
+    original = {"rope.scaling.original_context_length": config.context_length} if arch == "phi3" else {}
+    if scaling is None or scaling.kind == "factors":
+        return original
+    keys: dict[str, Any] = {}
+    if scaling.kind != "longrope":
+        keys |= {"rope.scaling.type": scaling.kind, "rope.scaling.factor": scaling.factor}
+    if scaling.magnitude != 1.0:
+        keys["rope.scaling.attn_factor"] = scaling.magnitude
+    if scaling.original_context is not None:
+        keys["rope.scaling.original_context_length"] = scaling.original_context
+    if scaling.kind == "yarn":
+        keys |= {
+            "rope.scaling.yarn_beta_fast": scaling.beta_fast,
+            "rope.scaling.yarn_beta_slow": scaling.beta_slow,
+        }
+    return keys
+
+
+def _window_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
+    if arch == "phi3":
+        return {"attention.sliding_window": config.sliding_window or 0}
+    if arch != "gemma3" or config.sliding_window is None:
+        return {}
+    keys: dict[str, Any] = {"attention.sliding_window": config.sliding_window}
+    keys["rope.freq_base_swa"] = config.sliding_rope_theta or config.rope_theta
+    layers = config.sliding_layers or (True,) * config.num_layers
+    if layers != gemma3_sliding_layers(config.num_layers):
+        keys["attention.sliding_window_pattern"] = list(layers)
+    return keys
 
 
 def config_from_gguf(metadata: Mapping[str, Any], tensor_types: Container[str]) -> DecoderConfig:
     """The decoder that a GGUF file holds.
 
     `metadata` are the file's keys, `tensor_types` anything that knows the names of its tensors. The storage
-    order of q and k is no part of the configuration. Raises `ValueError` for another architecture, a missing
-    key, or a feature that the runtime lacks.
+    order of q and k is no part of the configuration, and factors of RoPE that are tensors stay unknown.
+    Raises `ValueError` for another architecture, a missing key, or a feature that the runtime lacks.
     """
     arch = metadata.get("general.architecture")
-    if arch not in (*PERMUTED_ARCHITECTURES, "phonelm"):
-        raise ValueError(f"GGUF architecture {arch!r} is not supported; use llama, arcee or phonelm files")
-    _refuse_extras(metadata, tensor_types, arch)
+    if arch not in (*ARCHITECTURES, "phonelm"):
+        names = ", ".join((*ARCHITECTURES, "phonelm"))
+        raise ValueError(f"GGUF architecture {arch!r} is not supported; use files of {names}")
+    if metadata.get(f"{arch}.expert_count"):
+        raise ValueError("the file holds a mixture of experts, which the runtime does not support")
 
     def get(key: str, *default: Any) -> Any:
         return _get(metadata, f"{arch}.{key}", *default)
@@ -102,31 +111,104 @@ def config_from_gguf(metadata: Mapping[str, Any], tensor_types: Container[str]) 
         norm_eps=_decimal(get("attention.layer_norm_rms_epsilon")),
         rope_theta=_decimal(get("rope.freq_base", 10000.0)),
         rope_fraction=int(get("rope.dimension_count", head_dim)) / head_dim,
+        rope_scaling=_scaling(metadata, tensor_types, arch),
         tie_embeddings="output.weight" not in tensor_types,
         context_length=int(get("context_length")),
-        **_ffn(metadata, arch),
+        attention_scale=_attention_scale(metadata, arch),
+        **_kind(metadata, tensor_types, arch),
+        **_layers(metadata, arch),
     )
 
 
-def _ffn(metadata: Mapping[str, Any], arch: str) -> dict[str, Any]:
-    if arch == "llama":
-        return {"ffn": "gated", "activation": "silu"}
-    if arch == "arcee":
-        return {"ffn": "plain", "activation": "relu2"}
+def _kind(metadata: Mapping[str, Any], tensor_types: Container[str], arch: str) -> dict[str, Any]:
+    bias = _bias(tensor_types)
+    if arch == "phonelm":
+        return {
+            "bias": bias,
+            "ffn": "gated" if _get(metadata, "phonelm.ffn_gated", True) else "plain",
+            "activation": _get(metadata, "phonelm.hidden_activation"),
+            "rope_table": _get(metadata, "phonelm.rope.table", "float"),
+        }
+    kind = ARCHITECTURES[arch]
     return {
-        "ffn": "gated" if _get(metadata, "phonelm.ffn_gated", True) else "plain",
-        "activation": _get(metadata, "phonelm.hidden_activation"),
-        "rope_table": _get(metadata, "phonelm.rope.table", "float"),
+        "bias": bias,
+        "ffn": kind.ffn,
+        "activation": kind.activation,
+        "qk_norm": kind.qk_norm,
+        "post_norm": kind.is_gemma,
+        "scale_embedding": kind.is_gemma,
+        "fused_projections": kind.fused_projections,
     }
 
 
-def _refuse_extras(metadata: Mapping[str, Any], tensor_types: Container[str], arch: str) -> None:
-    if metadata.get(f"{arch}.rope.scaling.type", "none") != "none" or "rope_freqs.weight" in tensor_types:
-        raise ValueError("the file scales RoPE frequencies, which the runtime does not support")
-    if metadata.get(f"{arch}.expert_count"):
-        raise ValueError("the file holds a mixture of experts, which the runtime does not support")
-    if "blk.0.attn_q.bias" in tensor_types:
-        raise ValueError("the file has biases in its attention, which the runtime does not support")
+def _bias(tensor_types: Container[str]) -> str:
+    attention = any(f"blk.0.{name}.bias" in tensor_types for name in ("attn_q", "attn_qkv"))
+    if "blk.0.ffn_up.bias" in tensor_types:
+        return "all" if attention else "ffn"
+    if attention:
+        return "attention" if "blk.0.attn_output.bias" in tensor_types else "qkv"
+    return "none"
+
+
+def _scaling(metadata: Mapping[str, Any], tensor_types: Container[str], arch: str) -> RopeScaling | None:
+    def get(key: str, default: Any) -> Any:
+        return _get(metadata, f"{arch}.rope.scaling.{key}", default)
+
+    context = int(get("original_context_length", _get(metadata, f"{arch}.context_length")))
+    magnitude = _decimal(get("attn_factor", 1.0))
+    if "rope_factors_long.weight" in tensor_types:
+        return RopeScaling(kind="longrope", original_context=context, magnitude=magnitude)
+    if "rope_freqs.weight" in tensor_types:
+        return RopeScaling(kind="factors")
+    # The older name; 0 is none.
+    factor = _decimal(get("factor", _get(metadata, f"{arch}.rope.scale_linear", 0.0))) or 1.0
+    kind = get("type", "linear")
+    if kind == "none" or factor == 1.0:
+        return None
+    if kind == "yarn":
+        return RopeScaling(
+            kind="yarn",
+            factor=factor,
+            original_context=context,
+            magnitude=magnitude,
+            beta_fast=_decimal(get("yarn_beta_fast", 32.0)),
+            beta_slow=_decimal(get("yarn_beta_slow", 1.0)),
+        )
+    if kind != "linear":
+        raise ValueError(f"the file scales RoPE frequencies ({kind}), which the runtime does not support")
+    return RopeScaling(kind="linear", factor=factor)
+
+
+def _attention_scale(metadata: Mapping[str, Any], arch: str) -> float | None:
+    """Where it is not that of the head's size."""
+    num_layers = int(_get(metadata, f"{arch}.block_count"))
+    if arch != "gemma3" or num_layers != 62:
+        return None
+    hidden = int(_get(metadata, f"{arch}.embedding_length"))
+    return gemma3_attention_scale(
+        num_layers, hidden, _scalar(_get(metadata, f"{arch}.attention.head_count")), 0
+    )
+
+
+def _layers(metadata: Mapping[str, Any], arch: str) -> dict[str, Any]:
+    num_layers = int(_get(metadata, f"{arch}.block_count"))
+    window = _get(metadata, f"{arch}.attention.sliding_window", 0) or None
+    if arch == "smollm3":
+        return {"rope_layers": smollm3_rope_layers(num_layers)}
+    if arch == "phi3":
+        return {"sliding_window": window}
+    if arch != "gemma3":
+        return {}
+    if window is None:
+        return {}
+    pattern = _get(metadata, f"{arch}.attention.sliding_window_pattern", 6)
+    is_list = isinstance(pattern, list | tuple)
+    layers = tuple(pattern) if is_list else gemma3_sliding_layers(num_layers, int(pattern))
+    return {
+        "sliding_window": window,
+        "sliding_layers": layers,
+        "sliding_rope_theta": _decimal(_get(metadata, f"{arch}.rope.freq_base_swa", 10000.0)),
+    }
 
 
 def _get(metadata: Mapping[str, Any], key: str, *default: Any) -> Any:

@@ -62,7 +62,7 @@ def _tensors(
 ) -> Iterator[tuple[str, GgufTensor]]:
     rng = np.random.default_rng(seed)
     for tensor in model_tensors(config):
-        if tensor.role == "vector":
+        if tensor.role in ("vector", "constant"):
             yield tensor.name, np.ones(tensor.shape, np.float32)
             continue
         weight_type = stored_type(tensor, block_type, embedding_type)

@@ -102,7 +102,8 @@ def decoder_to_hf(decoder: DecoderConfig) -> PhoneLMConfig:
         "norm": "rmsnorm", "position": "rope", "rope_fraction": 1.0, "rope_interleaved": False,
         "bias": "none", "parallel_residual": False, "post_norm": False, "qk_norm": "none",
         "embedding_norm": False, "embedding_size": None, "final_norm": True, "shared_ffn": False,
-        "head_bias": False,
+        "head_bias": False, "rope_scaling": None, "rope_layers": None, "sliding_window": None,
+        "attention_scale": None, "fused_projections": False, "scale_embedding": False,
     }  # fmt: skip
     for name, value in plain.items():
         if getattr(decoder, name) != value:
