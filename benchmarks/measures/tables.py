@@ -29,6 +29,21 @@ def show(document: Job, *, on_stderr: bool) -> None:
             console.print(_facts(name, document[name]))
 
 
+def show_types(document: Job, *, on_stderr: bool) -> None:
+    """Print the rates of benchmarks/tensor_types.py."""
+    columns = {
+        "bits": "bits_per_weight",
+        "decode GB/s": "decode_gb_s",
+        "bytes/s": "decode_bytes",
+        "weights/s": "decode_weights",
+        "prefill": "prefill",
+    }
+    table = _table("types, relative to Q4_0", ("type", "isa"), columns)
+    for row in document["rows"]:
+        table.add_row(row["type"], row["isa"], *(_text(row[key]) for key in columns.values()))
+    Console(stderr=on_stderr, highlight=False).print(table)
+
+
 def _speed(rows: Sequence[Job]) -> Table:
     title = f"this runtime and its peers ({BEST} the best one), tokens/s"
     table = _table(title, ("model", "type", "phase", "peer"), _SPEED_COLUMNS)

@@ -20,23 +20,23 @@ inline typename B::Type moved(typename B::Type piece) {
   return piece;
 }
 
-template <typename B, int bits, int shift, int k>
+template <typename B, int bits, int shift, bool first, int k>
 inline void add_register(typename B::Type piece, typename B::Type& quants) {
   const auto mask = B::set(((1 << bits) - 1) << shift);
   const auto place = moved<B, shift - bits * k>(piece);
   if constexpr (bits == 8) quants = place;
-  if constexpr (bits < 8) quants = shift == 0 ? B::both(place, mask) : B::or_both(quants, place, mask);
+  if constexpr (bits < 8) quants = first ? B::both(place, mask) : B::or_both(quants, place, mask);
 }
 
-// Puts a plane's bits to the place `shift` of the quants; those at place 0 come first.
-template <typename B, int bits, int shift>
+// Puts a plane's bits to the place `shift` of the quants; the first plane clears what was there.
+template <typename B, int bits, int shift, bool first>
 inline void add_plane(const std::byte* plane, typename B::Type (&quants)[kGroupRegisters]) {
   constexpr int num = 8 / bits;
 #pragma GCC unroll 8
   for (int piece = 0; piece < bits; ++piece) {
     const auto packed = B::load(plane + 64 * piece);
     const auto add = [&]<int k>() {
-      if constexpr (k < num) add_register<B, bits, shift, k>(packed, quants[piece * num + k]);
+      if constexpr (k < num) add_register<B, bits, shift, first, k>(packed, quants[piece * num + k]);
     };
     add.template operator()<0>();
     add.template operator()<1>();
@@ -49,13 +49,14 @@ inline void add_plane(const std::byte* plane, typename B::Type (&quants)[kGroupR
   }
 }
 
-// A group's levels as unsigned bytes. `group` points to the rows' first piece, of which B takes its width.
-template <TensorType type, typename B>
+// A group's levels as unsigned bytes, times 2^lift. `group` points to the rows' first piece, of which B takes
+// its width.
+template <TensorType type, typename B, int lift = 0>
 inline void unpack_group(const std::byte* group, typename B::Type (&levels)[kGroupRegisters]) {
   constexpr TileFormat format = tile_format(type);
-  add_plane<B, format.low_bits, 0>(group, levels);
+  add_plane<B, format.low_bits, lift, true>(group, levels);
   if constexpr (format.high_bits > 0) {
-    add_plane<B, format.high_bits, format.low_bits>(group + format.low_plane_bytes(), levels);
+    add_plane<B, format.high_bits, format.low_bits + lift, false>(group + format.low_plane_bytes(), levels);
   }
   if constexpr (format.has_levels) {
     for (auto& level : levels) level = B::lookup(kIq4Levels, level);

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phonelm import _native
+from phonelm.formats.random_blocks import random_blocks
 
 ISAS = _native.cpu_info()["isas"]
-TYPES = {name: gguf.GGMLQuantizationType[name] for name in ("Q4_0", "Q4_1", "Q8_0", "F16")}
 QUANTIZED = ("Q4_0", "Q4_1", "Q8_0")
+UNPACKED_BY_AVX512 = ("Q5_0", "Q5_1", "IQ4_NL", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
+TYPES = {name: gguf.GGMLQuantizationType[name] for name in (*QUANTIZED, *UNPACKED_BY_AVX512, "F16")}
 NAMES = ("amx-emulated", "amx") if "amx" in ISAS else ("amx-emulated",)
 UNTOUCHED = 7.0
 
@@ -83,13 +85,17 @@ def test_extreme_quants(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("kind", "tokens"), [("F16", 20), ("Q4_0", 1), ("Q4_0", 15)])
+@pytest.mark.parametrize(
+    ("kind", "tokens"), [("F16", 20), ("Q4_0", 1), ("Q4_0", 15), *((kind, 20) for kind in UNPACKED_BY_AVX512)]
+)
 def test_the_rest_is_avx512s(name: str, kind: str, tokens: int) -> None:
     rng = np.random.default_rng(0)
-    blocks = gguf.quants.quantize(rng.standard_normal((20, 96)).astype(np.float32), TYPES[kind])
-    x = with_outliers(rng, tokens, 96, 0.1)
-    result = matmul(name, np.ascontiguousarray(blocks).view(np.uint8), kind, x, None)
-    assert np.array_equal(result, matmul("avx512", blocks, kind, x, None))
+    if kind == "F16":
+        blocks = rng.standard_normal((20, 256)).astype(np.float16).view(np.uint8)
+    else:
+        blocks = random_blocks((20, 256), kind.lower(), 1.0, rng).reshape(20, -1)
+    x = with_outliers(rng, tokens, 256, 0.1)
+    assert np.array_equal(matmul(name, blocks, kind, x, None), matmul("avx512", blocks, kind, x, None))
 
 
 def test_users_cannot_choose_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,4 @@
-// AVX-512 with VNNI. One `vpdpbusd` multiplies 16 rows x 4 columns of unsigned weights with 4 broadcast
-// signed activations and adds into 16 int32 sums, so a tile of 16 x 32 costs 8 of them a token; the zero
-// point enters as the sums' start value, -zero * (sum of the group's activations).
-//
-// Batches keep a tile's 8 unpacked registers and up to 16 tokens' float accumulators in registers: 8 dot
-// products, a multiplication, a multiply-add and a conversion for 512 multiply-adds. On Zen 4 the first ten
-// share the pipes that start one 512-bit instruction a cycle: 51 multiply-adds a cycle, 46 when a tenth of
-// the groups has a second term. Measured there: 43. Decode (one token) reads 288 bytes of a Q4_0 tile in
-// about 24 instructions: 12 bytes a cycle; measured 11 from the second cache, where a core's share of memory
-// bandwidth is 5.
+// AVX-512 with VNNI. What the products of quantized weights cost: quantized.h.
 #include "kernels/avx512/neurons.h"
 #include "kernels/avx512/quantize.h"
 #include "kernels/avx512/quantized.h"

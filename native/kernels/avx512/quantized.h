@@ -1,14 +1,22 @@
-// Products of quantized panels, one loop for all types. A group costs 8 `vpdpbusd` a token and term, in two
-// chains for types with two scales, besides what unpacks its weights:
+// Products of quantized panels, one loop for all types. One `vpdpbusd` multiplies 16 rows x 4 columns of
+// unsigned levels with 4 broadcast signed activations and adds into 16 int32 sums, so a group of 32 columns
+// costs 8 of them a token and term, in two chains for types with two scales; the zero point enters as the
+// sums' start value, -zero * (sum of the group's activations).
 //
-//            bytes of a group   instructions to unpack it
-//   Q4_0 Q4_1 Q4_K  288 320 296     12
-//   IQ4_NL          288             20
-//   Q5_0 Q5_1 Q5_K  352 384 360     28
-//   Q6_K            420             28
-//   Q3_K            228             31
-//   Q2_K            168             16
-//   Q8_0            544              8
+// Batches keep a group's 8 unpacked registers and up to 16 tokens' float accumulators in registers: 8 dot
+// products, a multiplication, a multiply-add and a conversion for 512 multiply-adds. On Zen 4 the first ten
+// share the pipes that start one 512-bit instruction a cycle: 51 multiply-adds a cycle, 46 when a tenth of
+// the groups has a second term.
+//
+// Decode (one token) has two terms in every group and is bound by memory, of which a core's share is 5 to 9
+// bytes a cycle, as long as unpacking is short: counted without loads; measured from the second cache, Zen 4.
+//
+//                       Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL Q2_K Q3_K Q4_K Q5_K Q6_K
+//   bytes of a group     288  320  352  384  544    288  168  228  296  360  420
+//   to unpack it          12   12   27   27    0     20   14   31   12   27   26   instructions
+//   decode                25   26   34   33   27     28   28   38   26   34   37   cycles a group
+//   decode              11.4 12.3 10.4 11.5 20.4   10.3  5.9  6.0 11.2 10.6 11.3   bytes a cycle
+//   batch of 64           44   40   40   37   41     41   34   38   38   37   38   multiply-adds a cycle
 #pragma once
 
 #include "kernels/avx512/vectors.h"
@@ -38,6 +46,15 @@ struct Bytes {
   }
 };
 
+// The zero point that the activations' offsets are made for.
+template <TensorType type>
+constexpr int kOffsetUnit = tile_format(type).num_scales() == 2 ? 32 : 8;
+
+// Q3_K's levels are taken 8 times, which costs nothing (its bits are moved anyway), so that their zero point
+// is 32 too; its scales are divided by 8.
+template <TensorType type>
+constexpr int kLift = type == TensorType::Q3_K ? 3 : 0;
+
 // What multiplies the dot products of a group's 16 rows, and what is added; one for each half or for all.
 template <int num>
 struct Factors {
@@ -47,33 +64,66 @@ struct Factors {
 
 inline __m512 to_float(__m512i numbers) { return _mm512_cvtepi32_ps(numbers); }
 
+// A group's sub-scales and sub-minima; 1 is understood in types that have none.
 template <TensorType type>
-inline auto load_factors(const std::byte* tile, int group) {
+inline auto load_sub_scales(const std::byte* tile, int group) {
   constexpr TileFormat format = tile_format(type);
   Factors<format.num_scales()> factors;
-  const __m512 scales = load_halves(tile);
-  const __m512 minima = format.has_minimum ? load_halves(tile + 2 * kPanelRows) : _mm512_setzero_ps();
   const auto* pairs = reinterpret_cast<const __m128i*>(tile + format.sub_scales_at()) + 2 * group;
-  if constexpr (format.sub_scales == SubScales::None) {
-    factors.scales[0] = scales;
-    factors.minima[0] = minima;
-  } else if constexpr (format.sub_scales == SubScales::ScaleAndMinimum) {
-    factors.scales[0] = _mm512_mul_ps(scales, to_float(_mm512_cvtepu8_epi32(_mm_loadu_si128(pairs))));
-    factors.minima[0] = _mm512_mul_ps(minima, to_float(_mm512_cvtepu8_epi32(_mm_loadu_si128(pairs + 1))));
-  } else {
-    for (int half = 0; half < 2; ++half) {
-      const __m128i bytes = _mm_loadu_si128(pairs + half);
-      if constexpr (format.sub_scales == SubScales::HalfScales) {
-        factors.scales[half] = _mm512_mul_ps(scales, to_float(_mm512_cvtepi8_epi32(bytes)));
-      } else {
-        const __m512i both = _mm512_cvtepu8_epi32(bytes);
-        const __m512i low = _mm512_and_si512(both, _mm512_set1_epi32(15));
-        factors.scales[half] = _mm512_mul_ps(scales, to_float(low));
-        factors.minima[half] = _mm512_mul_ps(minima, to_float(_mm512_srli_epi32(both, 4)));
-      }
+  if constexpr (format.sub_scales == SubScales::ScaleAndMinimum) {
+    factors.scales[0] = to_float(_mm512_cvtepu8_epi32(_mm_loadu_si128(pairs)));
+    factors.minima[0] = to_float(_mm512_cvtepu8_epi32(_mm_loadu_si128(pairs + 1)));
+    return factors;
+  }
+  for (int half = 0; half < 2; ++half) {
+    const __m128i bytes = _mm_loadu_si128(pairs + half);
+    if constexpr (format.sub_scales == SubScales::HalfScales) {
+      factors.scales[half] = to_float(_mm512_cvtepi8_epi32(bytes));
+    } else {
+      const __m512 numbers = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+      const __m512i both = _mm512_cvtepu8_epi32(bytes);
+      // The permutation looks at the low nibbles only.
+      factors.scales[half] = _mm512_permutexvar_ps(both, numbers);
+      factors.minima[half] = to_float(_mm512_srli_epi32(both, 4));
     }
   }
   return factors;
+}
+
+// The rows' own scales and minima.
+template <TensorType type>
+inline Factors<1> load_row_factors(const std::byte* tile) {
+  Factors<1> factors;
+  factors.scales[0] = load_halves(tile);
+  if constexpr (kLift<type> > 0) {
+    factors.scales[0] = _mm512_mul_ps(factors.scales[0], _mm512_set1_ps(1.0f / (1 << kLift<type>)));
+  }
+  if constexpr (tile_format(type).has_minimum) factors.minima[0] = load_halves(tile + 2 * kPanelRows);
+  return factors;
+}
+
+// Both multiplied.
+template <TensorType type>
+inline auto load_factors(const std::byte* tile, int group) {
+  constexpr TileFormat format = tile_format(type);
+  const Factors<1> row = load_row_factors<type>(tile);
+  if constexpr (format.sub_scales == SubScales::None) {
+    return row;
+  } else {
+    auto factors = load_sub_scales<type>(tile, group);
+    for (int i = 0; i < format.num_scales(); ++i) {
+      factors.scales[i] = _mm512_mul_ps(factors.scales[i], row.scales[0]);
+      if constexpr (format.has_minimum) factors.minima[i] = _mm512_mul_ps(factors.minima[i], row.minima[0]);
+    }
+    return factors;
+  }
+}
+
+// Without the rows' factors where those come late.
+template <TensorType type, bool late>
+inline auto group_factors(const std::byte* tile, int group) {
+  if constexpr (late) return load_sub_scales<type>(tile, group);
+  if constexpr (!late) return load_factors<type>(tile, group);
 }
 
 // One term of all tokens; the offsets are those of halves for types with two scales.
@@ -83,19 +133,15 @@ struct Term {
   const int32_t* offsets;
 };
 
-// What the zero point adds to the dot products of a group or half: offsets are -8 x the sum of the
-// activations' quants, a half's -32 x.
+// What the zero point adds to the dot products of a group or half.
 template <TensorType type>
 inline __m512i start_value(const int32_t* offset) {
-  constexpr TileFormat format = tile_format(type);
-  constexpr int unit = format.num_scales() == 2 ? 32 : 8;
-  if constexpr (format.zero == 0) return _mm512_setzero_si512();
+  constexpr int zero = tile_format(type).zero << kLift<type>;
+  constexpr int unit = kOffsetUnit<type>;
+  static_assert(zero == 0 || zero % unit == 0);
+  if constexpr (zero == 0) return _mm512_setzero_si512();
   const __m512i start = _mm512_set1_epi32(*offset);
-  if constexpr (format.zero == unit) return start;
-  if constexpr (format.zero > unit) {
-    return _mm512_slli_epi32(start, __builtin_ctz(static_cast<unsigned>(format.zero / unit)));
-  }
-  return _mm512_srai_epi32(start, __builtin_ctz(static_cast<unsigned>(unit / format.zero)));
+  return zero == unit ? start : _mm512_slli_epi32(start, __builtin_ctz(static_cast<unsigned>(zero / unit)));
 }
 
 // 16 dot products of the registers [begin, begin + num).
@@ -106,22 +152,53 @@ inline __m512i dot_registers(__m512i dot, const __m512i (&w)[kGroupRegisters], c
   return dot;
 }
 
-// A group's product with the token at `place`, added to `sum`.
-template <TensorType type, int num_scales>
-inline __m512 add_term(const __m512i (&w)[kGroupRegisters], const Factors<num_scales>& factors,
-                       const Term& term, size_t place, __m512 sum) {
+// The dot products of a group or its halves with the token at `place`.
+template <int num>
+struct Dots {
+  __m512 values[num];
+};
+
+template <TensorType type>
+inline auto dot_group(const __m512i (&w)[kGroupRegisters], const Term& term, size_t place) {
+  constexpr int num = tile_format(type).num_scales();
   const int8_t* x = term.quants + place * kGroupSize;
-  const __m512 scale = _mm512_set1_ps(term.scales[place]);
-  if constexpr (num_scales == 1) {
-    const __m512i dot = dot_registers<0, 8>(start_value<type>(term.offsets + place), w, x);
-    return _mm512_fmadd_ps(to_float(dot), _mm512_mul_ps(factors.scales[0], scale), sum);
-  } else {
-    const int32_t* offsets = term.offsets + 2 * place;
-    const __m512i first = dot_registers<0, 4>(start_value<type>(offsets), w, x);
-    const __m512i second = dot_registers<4, 4>(start_value<type>(offsets + 1), w, x);
-    const __m512 product = _mm512_mul_ps(to_float(first), factors.scales[0]);
-    return _mm512_fmadd_ps(_mm512_fmadd_ps(to_float(second), factors.scales[1], product), scale, sum);
+  const int32_t* offsets = term.offsets + num * place;
+  Dots<num> dots;
+  dots.values[0] = to_float(dot_registers<0, kGroupRegisters / num>(start_value<type>(offsets), w, x));
+  if constexpr (num == 2) {
+    dots.values[1] = to_float(dot_registers<4, 4>(start_value<type>(offsets + 1), w, x));
   }
+  return dots;
+}
+
+// `sum` and the products with one term, whose scale is broadcast.
+template <int num>
+inline __m512 add_dots(const Dots<num>& dots, const Factors<num>& factors, float term_scale, __m512 sum) {
+  const __m512 scale = _mm512_set1_ps(term_scale);
+  if constexpr (num == 1) {
+    return _mm512_fmadd_ps(dots.values[0], _mm512_mul_ps(factors.scales[0], scale), sum);
+  } else {
+    const __m512 product = _mm512_mul_ps(dots.values[0], factors.scales[0]);
+    return _mm512_fmadd_ps(_mm512_fmadd_ps(dots.values[1], factors.scales[1], product), scale, sum);
+  }
+}
+
+// A group's product with one term of the token at `place`, added to `sum`.
+template <TensorType type, int num>
+inline __m512 add_term(const __m512i (&w)[kGroupRegisters], const Factors<num>& factors, const Term& term,
+                       size_t place, __m512 sum) {
+  return add_dots(dot_group<type>(w, term, place), factors, term.scales[place], sum);
+}
+
+// With both terms: the second's scale is the first's over kLowSteps.
+template <TensorType type, int num>
+inline __m512 add_both_terms(const __m512i (&w)[kGroupRegisters], const Factors<num>& factors,
+                             const Term& first, const Term& second, size_t place, __m512 sum) {
+  auto dots = dot_group<type>(w, first, place);
+  const auto low = dot_group<type>(w, second, place);
+  const __m512 step = _mm512_set1_ps(1.0f / kLowSteps);
+  for (int i = 0; i < num; ++i) dots.values[i] = _mm512_fmadd_ps(low.values[i], step, dots.values[i]);
+  return add_dots(dots, factors, first.scales[place], sum);
 }
 
 template <int num_scales>
@@ -153,6 +230,8 @@ inline void quantized_panel(const std::byte* tile, const Activations& input, int
   constexpr bool halves = format.num_scales() == 2;
   const Term first{input.quants, input.scales, halves ? input.half_offsets : input.offsets};
   const Term second{input.low_quants, input.low_scales, halves ? input.low_half_offsets : input.low_offsets};
+  // A single token's groups of a K-quant are added before they are multiplied with the rows' scales.
+  constexpr bool late = num == 1 && format.sub_scales != SubScales::None;
   __m512 sums[num];
   for (int t = 0; t < num; ++t) sums[t] = _mm512_setzero_ps();
   const auto block = static_cast<size_t>(input.block);
@@ -162,23 +241,40 @@ inline void quantized_panel(const std::byte* tile, const Activations& input, int
   const int num_tiles = input.num_groups / format.num_groups();
   for (int index = 0; index < num_tiles; ++index, tile += format.num_bytes()) {
     const std::byte* quants = tile + format.quants_at();
+    __m512 late_sum = _mm512_setzero_ps();
+    __m512 late_minima = _mm512_setzero_ps();
     for (int group = 0; group < format.num_groups();
          ++group, quants += format.group_bytes(), place += block) {
       if constexpr (num == 1) prefetch<step_bytes>(tile + static_cast<size_t>(group) * step_bytes);
       __m512i w[kGroupRegisters];
-      unpack_group<type, Bytes>(quants, w);
-      const auto factors = load_factors<type>(tile, group);
-#pragma GCC unroll 16
-      for (size_t t = 0; t < num; ++t) {
-        sums[t] = add_term<type>(w, factors, first, place + t, sums[t]);
-        if constexpr (format.has_minimum) sums[t] = add_minima(factors, input, place + t, sums[t]);
-      }
+      unpack_group<type, Bytes, kLift<type>>(quants, w);
+      const auto factors = group_factors<type, late>(tile, group);
       const unsigned low_tokens = static_cast<unsigned>(*low_mask++) >> first_bit;
+      if constexpr (format.has_minimum) {
+#pragma GCC unroll 16
+        for (size_t t = 0; t < num; ++t) {
+          __m512& minima = late ? late_minima : sums[t];
+          minima = add_minima(factors, input, place + t, minima);
+        }
+      }
+      if constexpr (num == 1) {
+        __m512& sum = late ? late_sum : sums[0];
+        sum = low_tokens & 1 ? add_both_terms<type>(w, factors, first, second, place, sum)
+                             : add_term<type>(w, factors, first, place, sum);
+        continue;
+      }
+#pragma GCC unroll 16
+      for (size_t t = 0; t < num; ++t) sums[t] = add_term<type>(w, factors, first, place + t, sums[t]);
       if ((low_tokens & ((1u << num) - 1)) == 0) continue;
 #pragma GCC unroll 16
       for (size_t t = 0; t < num; ++t) {
         if ((low_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, second, place + t, sums[t]);
       }
+    }
+    if constexpr (late) {
+      const Factors<1> row = load_row_factors<type>(tile);
+      sums[0] = _mm512_fmadd_ps(late_sum, row.scales[0], sums[0]);
+      if constexpr (format.has_minimum) sums[0] = _mm512_fmadd_ps(late_minima, row.minima[0], sums[0]);
     }
   }
   for (int t = 0; t < num; ++t, out += out_stride) {
