@@ -8,6 +8,8 @@ namespace phonelm {
 
 namespace {
 
+constexpr int kAdaptedPanels = 4;
+
 int itself(int row) { return row; }
 
 // What the readers of an input want; a matrix that is not there has no rows.
@@ -73,12 +75,9 @@ void Pass::run_attention(int index, int thread) const {
   const Form form = adapted(form_for({&layer.query, &layer.key, &layer.value}),
                             {&adapters.query, &adapters.key, &adapters.value});
   const Activations normed = prepare_normed(num_tokens(), itself, layer.attention_norm, form, thread);
-  const Range queries = multiply(layer.query, normed, s.query, false, thread);
-  const Range keys = multiply(layer.key, normed, s.key, false, thread);
-  const Range values = multiply(layer.value, normed, s.value, false, thread);
-  lift(adapters.query, s.query, queries, thread);
-  lift(adapters.key, s.key, keys, thread);
-  lift(adapters.value, s.value, values, thread);
+  multiply(layer.query, adapters.query, normed, s.query, false, thread);
+  multiply(layer.key, adapters.key, normed, s.key, false, thread);
+  multiply(layer.value, adapters.value, normed, s.value, false, thread);
   threads.barrier();
 
   const bool may_round = form.quants && num_tokens() > 1;
@@ -115,8 +114,7 @@ void Pass::run_ffn(int index, int thread) const {
                                     scratch_.residual.row(0));
     lift(adapter, scratch_.residual, {rows.begin / kPanelRows, rows.end / kPanelRows}, thread);
   } else if (layer.by_neuron()) {
-    const Range panels = multiply_by_panels(layer.down_columns, input, scratch_.residual, true, thread);
-    lift(adapter, scratch_.residual, panels, thread);
+    multiply_by_panels(layer.down_columns, adapter, input, scratch_.residual, true, thread);
   } else {
     multiply_into_residual(layer.down, adapter, input, layer.ffn_post_norm, thread);
   }
@@ -130,11 +128,9 @@ void Pass::activate_all(const Layer& layer, int index, int thread) const {
   const Form form = adapted(ffn_form(layer), {&adapters.gate, &adapters.up});
   const Activations normed = prepare_normed(num_tokens(), itself, layer.ffn_norm, form, thread);
   const bool by_panels = config.gated && layer.by_neuron();
-  const Range share = by_panels ? multiply_by_panels(layer.up_rows, normed, s.up, false, thread)
-                                : multiply(layer.up, normed, s.up, false, thread);
-  if (config.gated) multiply(layer.gate, normed, s.gate, false, thread);
-  lift(adapters.up, s.up, share, thread);
-  lift(adapters.gate, s.gate, share, thread);
+  const Range share = by_panels ? multiply_by_panels(layer.up_rows, adapters.up, normed, s.up, false, thread)
+                                : multiply(layer.up, adapters.up, normed, s.up, false, thread);
+  if (config.gated) multiply(layer.gate, adapters.gate, normed, s.gate, false, thread);
   const Rows& live = config.gated ? s.gate : s.up;
   // Gate and up have the same panels, so a thread activates just what it made.
   const int begin = share.begin * kPanelRows;
@@ -151,8 +147,8 @@ void Pass::activate_live(const Layer& layer, int index, int thread) const {
   const Form form = adapted(ffn_form(layer), {&adapters.gate, &adapters.up});
   const Activations normed = prepare_normed(1, itself, layer.ffn_norm, form, thread);
   const Rows& first = config.gated ? scratch_.gate : scratch_.up;
-  const Range share = multiply(config.gated ? layer.gate : layer.up, normed, first, false, thread);
-  lift(config.gated ? adapters.gate : adapters.up, first, share, thread);
+  const Range share = config.gated ? multiply(layer.gate, adapters.gate, normed, first, false, thread)
+                                   : multiply(layer.up, adapters.up, normed, first, false, thread);
   const int begin = share.begin * kPanelRows;
   const int end = share.end * kPanelRows;
   float* values = first.row(0);
@@ -233,10 +229,16 @@ Activations Pass::prepare_normed(int num_rows, RowOf row_of, const float* norm, 
   });
 }
 
-Range Pass::multiply(const Linear& weights, const Activations& input, const Rows& out, bool accumulate,
-                     int thread) const {
+Range Pass::multiply(const Linear& weights, const LowRank& adapter, const Activations& input, const Rows& out,
+                     bool accumulate, int thread) const {
   const Range share = share_of(weights.num_panels, thread, num_threads_);
-  model_.kernels().matmul(weights, share.begin, share.end, input, out.row(0), out.stride, accumulate);
+  // An adapter adds to the rows of a batch while they are in the first caches.
+  const int step = adapter.empty() || input.num_tokens == 1 ? weights.num_panels : kAdaptedPanels;
+  for (int begin = share.begin; begin < share.end; begin += step) {
+    const Range panels{begin, std::min(begin + step, share.end)};
+    model_.kernels().matmul(weights, panels.begin, panels.end, input, out.row(0), out.stride, accumulate);
+    lift(adapter, out, panels, thread);
+  }
   if (weights.bias) {
     const int end = std::min(share.end * kPanelRows, weights.rows);
     for (int token = 0; token < input.num_tokens; ++token) {
@@ -251,8 +253,7 @@ void Pass::multiply_into_residual(const Linear& weights, const LowRank& adapter,
                                   const float* norm, int thread) const {
   const ModelConfig& config = model_.config();
   const Rows& out = norm ? scratch_.branch : scratch_.residual;
-  const Range share = multiply(weights, input, out, !norm, thread);
-  lift(adapter, out, share, thread);
+  multiply(weights, adapter, input, out, !norm, thread);
   if (!norm) return;
   model_.threads().barrier();
   const Range tokens = share_of(num_tokens(), thread, num_threads_);
@@ -265,8 +266,8 @@ void Pass::multiply_into_residual(const Linear& weights, const LowRank& adapter,
 }
 
 template <typename Matrix>
-Range Pass::multiply_by_panels(const Matrix& weights, const Activations& input, const Rows& out,
-                               bool accumulate, int thread) const {
+Range Pass::multiply_by_panels(const Matrix& weights, const LowRank& adapter, const Activations& input,
+                               const Rows& out, bool accumulate, int thread) const {
   PackedMatrix panel = panel_layout(weights);
   const Range share = share_of(panel.num_panels, thread, num_threads_);
   std::byte* memory = scratch_.panel(thread);
@@ -275,6 +276,7 @@ Range Pass::multiply_by_panels(const Matrix& weights, const Activations& input, 
   for (int index = share.begin; index < share.end; ++index) {
     to_panel(weights, index, memory);
     model_.kernels().matmul(panel, 0, 1, input, out.row(0) + index * kPanelRows, out.stride, accumulate);
+    lift(adapter, out, {index, index + 1}, thread);
   }
   return share;
 }

@@ -82,16 +82,16 @@ class Pass {
   const InputBuffer& input_buffer(int num_rows, int thread) const;
   Range rows_to_make(int num_rows, int thread) const;
 
-  // This thread's rows of a product.
-  Range multiply(const Linear& weights, const Activations& input, const Rows& out, bool accumulate,
-                 int thread) const;
+  // This thread's rows of a product, with its adapter's.
+  Range multiply(const Linear& weights, const LowRank& adapter, const Activations& input, const Rows& out,
+                 bool accumulate, int thread) const;
   // Adds a product to the residual, normalized first where there is a norm.
   void multiply_into_residual(const Linear& weights, const LowRank& adapter, const Activations& input,
                               const float* norm, int thread) const;
   // A batch against a matrix stored neuron by neuron.
   template <typename Matrix>
-  Range multiply_by_panels(const Matrix& weights, const Activations& input, const Rows& out, bool accumulate,
-                           int thread) const;
+  Range multiply_by_panels(const Matrix& weights, const LowRank& adapter, const Activations& input,
+                           const Rows& out, bool accumulate, int thread) const;
 
   // Adds the adapters that read an input to what is wanted of it.
   static Form adapted(Form form, std::initializer_list<const LowRank*> adapters);
