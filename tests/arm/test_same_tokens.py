@@ -1,0 +1,95 @@
+"""64-bit Arm gives the tokens that this machine gives, on every processor and instruction set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import CPUS, Program
+
+from phonelm.files import cache_folder
+from phonelm.formats import write_random_gguf
+from shapes import TINY
+
+Emulated = Callable[[str], Program]
+pytestmark = pytest.mark.slow
+
+TEXT = "Grüße aus Zürich — 東京 🙂 don't 123456 \t\r\n\n  x = f(y);\x00<|im_end|>"
+PROMPTS = ["The capital of France is", "Once upon a time, in a small village by the sea, there lived"]
+SHAPES: dict[str, dict[str, Any]] = {
+    "q4_0": {},
+    "q4_1": {},
+    "q8_0": {},
+    "f16": {},
+    "relu-q4_0": {"activation": "relu"},
+    "relu-q8_0": {"activation": "relu2", "ffn": "plain"},
+}
+
+
+def real_models() -> dict[str, Path]:
+    models = {
+        "smollm2-135m-q4_1": cache_folder() / "models" / "smollm2-135m-instruct.gguf",
+        "smollm2-135m-q4_0": cache_folder() / "benchmarks" / "smollm2-135m-instruct-q4_0.gguf",
+        "gemma-3-270m-q4_k_m": cache_folder() / "models" / "gemma-3-270m.gguf",
+    }
+    return {name: path for name, path in models.items() if path.is_file()}
+
+
+def isas_of(program: Program) -> list[str]:
+    isas: list[str] = program.machine()["isas"]
+    return isas
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def random_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("arm") / f"{request.param}.gguf"
+    config = TINY.model_copy(update={"hidden_size": 128, **SHAPES[request.param]})
+    write_random_gguf(path, config, block_type=request.param.split("-")[-1], embedding_type="q8_0", seed=3)
+    return path
+
+
+@pytest.fixture(scope="module", params=real_models())
+def real_model(request: pytest.FixtureRequest) -> Path:
+    return real_models()[request.param]
+
+
+def test_the_processors_differ(emulated: Emulated) -> None:
+    found = {cpu: isas_of(emulated(cpu)) for cpu in CPUS}
+    assert all(isas[0] == "scalar" for isas in found.values())
+    assert set(found["cortex-a53"]) <= set(found["cortex-a76"]) <= set(found["max"])
+    assert all(emulated(cpu).machine()["system"] == "Linux aarch64" for cpu in CPUS)
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_random_models(native: Program, emulated: Emulated, random_model: Path, cpu: str) -> None:
+    arm = emulated(cpu)
+    for prompt in ("a", "a longer prompt, so that a batch of several blocks is evaluated"):
+        expected = native.greedy(random_model, prompt, 24, "scalar")
+        for isa in isas_of(arm):
+            assert arm.greedy(random_model, prompt, 24, isa) == expected, (isa, prompt)
+
+
+def test_threads_meet(native: Program, emulated: Emulated, tiny_gguf: Path) -> None:
+    expected = native.greedy(tiny_gguf, "some text", 24, "scalar")
+    assert emulated("max").greedy(tiny_gguf, "some text", 24, "scalar", "--threads", 3) == expected
+
+
+def test_tokens_of_a_text(native: Program, emulated: Emulated, real_model: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_bytes((TEXT * 20).encode() + bytes(range(256)))
+    for words in ([], ["--parse-special"], ["--count"]):
+        arguments = ["tokenize", real_model, "--file", text, *words]
+        assert emulated("max").run(*arguments) == native.run(*arguments)
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_real_models(native: Program, emulated: Emulated, real_model: Path, cpu: str) -> None:
+    arm = emulated(cpu)
+    fastest = isas_of(arm)[-1]
+    # Without vector kernels the emulator makes about one token a second.
+    num_tokens = 4 if fastest == "scalar" else 24
+    for prompt in PROMPTS:
+        expected = native.greedy(real_model, prompt, num_tokens, isas_of(native)[-1])
+        assert arm.greedy(real_model, prompt, num_tokens, fastest) == expected, (fastest, prompt)
