@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "gguf/printable.h"
 #include "tokenizer/merges.h"
+#include "tokenizer/nfc.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/text_index.h"
 #include "tokenizer/vocabulary_tokenizer.h"
@@ -125,6 +126,8 @@ void ByteLevelTokenizer::encode_word(std::string_view word, std::vector<int32_t>
 }
 
 void ByteLevelTokenizer::encode_text(std::string_view text, std::vector<int32_t>& tokens) const {
+  std::string buffer;
+  if (pre_tokenizer_.nfc) text = unicode::to_nfc(text, buffer);
   std::vector<int32_t> word_tokens;
   pre_tokenize(pre_tokenizer_, text, [&](std::string_view word) {
     encode_word(word, word_tokens);

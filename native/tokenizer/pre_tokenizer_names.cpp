@@ -17,13 +17,18 @@ constexpr PreTokenizer kLlama3 = [] {
   rule.ignore_merges = rule.add_bos = true;
   return rule;
 }();
-constexpr PreTokenizer kQwen2 = [] {
+constexpr PreTokenizer kQwenWords = [] {
   PreTokenizer rule = kLlama3Words;
   rule.max_digits = 1;
   return rule;
 }();
+constexpr PreTokenizer kQwen2 = [] {
+  PreTokenizer rule = kQwenWords;
+  rule.nfc = true;
+  return rule;
+}();
 constexpr PreTokenizer kQwen35 = [] {
-  PreTokenizer rule = kQwen2;
+  PreTokenizer rule = kQwenWords;
   rule.letters = Letters::kWithMarks;
   return rule;
 }();
@@ -49,35 +54,12 @@ struct Name {
 // llama.cpp's names (src/llama-vocab.cpp); a model that came later often has a name of its own for an old
 // rule.
 constexpr Name kNames[] = {
-    {"gpt-2", &kGpt2},
-    {"phi-2", &kGpt2},
-    {"mpt", &kGpt2},
-    {"olmo", &kGpt2},
-    {"exaone4", &kGpt2},
-    {"smollm", &kSmollm},
-    {"starcoder", &kSmollm},
-    {"refact", &kSmollm},
-    {"command-r", &kSmollm},
-    {"default", &kDefault},
-    {"llama-bpe", &kLlama3},
-    {"llama3", &kLlama3},
-    {"llama-v3", &kLlama3},
-    {"falcon3", &kLlama3},
-    {"lfm2", &kLlama3},
-    {"pixtral", &kLlama3},
-    {"dbrx", &kLlama3Words},
-    {"smaug-bpe", &kLlama3Words},
-    {"chatglm-bpe", &kLlama3Words},
-    {"glm4", &kLlama3Words},
-    {"qwen2", &kQwen2},
-    {"deepseek-r1-qwen", &kQwen2},
-    {"stablelm2", &kQwen2},
-    {"megrez", &kQwen2},
-    {"hunyuan", &kQwen2},
-    {"qwen35", &kQwen35},
-    {"gpt-4o", &kGpt4o},
-    {"llama4", &kGpt4o},
-    {"tekken", &kTekken},
+    {"gpt-2", &kGpt2},       {"phi-2", &kGpt2},       {"smollm", &kSmollm},
+    {"starcoder", &kSmollm}, {"refact", &kSmollm},    {"default", &kDefault},
+    {"llama-bpe", &kLlama3}, {"llama3", &kLlama3},    {"llama-v3", &kLlama3},
+    {"falcon3", &kLlama3},   {"dbrx", &kLlama3Words}, {"smaug-bpe", &kLlama3Words},
+    {"qwen2", &kQwen2},      {"qwen35", &kQwen35},    {"deepseek-r1-qwen", &kQwenWords},
+    {"gpt-4o", &kGpt4o},     {"llama4", &kGpt4o},     {"tekken", &kTekken},
 };
 
 }  // namespace

@@ -36,6 +36,8 @@ struct PreTokenizer {
   size_t max_digits = 0;            // \p{N}{1,max_digits}; 0:  ?\p{N}+
   std::string_view mark_tail = {};  // what may follow marks:  ?[^\s\p{L}\p{N}]+[tail]*
   bool line_ends = false;           // \s*[\r\n]+ before \s+(?!\S)|\s+
+  // The text is brought to Unicode's form C first.
+  bool nfc = false;
   // A word that is a token becomes that token, whatever its merges make of it.
   bool ignore_merges = false;
   // A text begins with bos_id where the file does not say otherwise.

@@ -13,10 +13,11 @@ enum Class : uint8_t { kOther = 0, kLetter = 1, kNumber = 2, kSpace = 3 };
 
 // What unicode_tables.h packs into a byte: a class and flags.
 inline constexpr uint8_t kClassMask = 3;
-inline constexpr uint8_t kPunctuation = 4;  // \p{P}
-inline constexpr uint8_t kDigit = 8;        // numeric for Hugging Face's Digits step
-inline constexpr uint8_t kUpper = 16;       // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
-inline constexpr uint8_t kLower = 32;       // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+inline constexpr uint8_t kPunctuation = 4;    // \p{P}
+inline constexpr uint8_t kDigit = 8;          // numeric for Hugging Face's Digits step
+inline constexpr uint8_t kUpper = 16;         // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+inline constexpr uint8_t kLower = 32;         // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+inline constexpr uint8_t kNotAlwaysNfc = 64;  // NFC may change it, or join it to what is before it
 
 struct CodePoint {
   char32_t value;

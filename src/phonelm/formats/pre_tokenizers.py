@@ -34,7 +34,7 @@ _KNOWN = {
     ((LLAMA3, "bytes"), False, None): "dbrx",
     ((QWEN2, "bytes"), False, "NFC"): "qwen2",
     ((QWEN2, "bytes"), False, None): "deepseek-r1-qwen",
-    ((QWEN35, "bytes"), False, "NFC"): "qwen35",
+    ((QWEN35, "bytes"), False, None): "qwen35",
     ((GPT4O, "bytes"), False, None): "gpt-4o",
     ((TEKKEN, "bytes"), True, None): "tekken",
 }
