@@ -15,14 +15,24 @@ settings.register_profile("phonelm", deadline=None)
 settings.load_profile("phonelm")
 
 
+def _real_model(name: str, variable: str) -> Path:
+    named = os.environ.get(variable)
+    path = Path(named) if named else cache_folder() / "models" / f"{name}.gguf"
+    if not path.is_file():
+        pytest.skip(f"needs the real model: phonelm pull {name}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def smollm2_gguf() -> Path:
     """The real model; tests that need it skip where it has not been pulled."""
-    named = os.environ.get("PHONELM_TEST_GGUF")
-    path = Path(named) if named else cache_folder() / "models" / "smollm2-135m-instruct.gguf"
-    if not path.is_file():
-        pytest.skip("needs the real model: phonelm pull smollm2-135m-instruct")
-    return path
+    return _real_model("smollm2-135m-instruct", "PHONELM_TEST_GGUF")
+
+
+@pytest.fixture(scope="session")
+def gemma3_gguf() -> Path:
+    """Gemma-3-270M, under the same condition."""
+    return _real_model("gemma-3-270m", "PHONELM_TEST_GEMMA")
 
 
 @pytest.fixture(scope="session")
