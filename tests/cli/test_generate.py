@@ -5,7 +5,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from phonelm.formats import write_gguf
 
 Phonelm = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -36,6 +39,24 @@ def test_a_full_context_is_said(phonelm: Phonelm, tiny_gguf: Path) -> None:
     assert "the context of 96 tokens is full" in done.stderr
 
 
+def test_adapters_change_the_text_by_their_scales(phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path) -> None:
+    rng, name = np.random.default_rng(1), "blk.1.ffn_down.weight"
+    pair = {f"{name}.lora_a": (4, 128), f"{name}.lora_b": (64, 4)}
+    tensors = [(key, rng.normal(size=shape).astype(np.float32)) for key, shape in pair.items()]
+    metadata = {"general.type": "adapter", "adapter.type": "lora", "general.architecture": "llama"}
+    path = tmp_path / "a.gguf"
+    write_gguf(path, {**metadata, "adapter.lora.alpha": 1.0}, tensors)
+
+    def text(*lora: str) -> str:
+        options = [word for one in lora for word in ("--lora", one)]
+        done = phonelm("generate", tiny_gguf, "-p", "hello", "-n", 16, "--temperature", 0, *options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert text() == text(f"{path}=0") == text(str(path), f"{path}=-1")
+    assert text(str(path)) != text()
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -44,6 +65,8 @@ def test_a_full_context_is_said(phonelm: Phonelm, tiny_gguf: Path) -> None:
         (["-p", "x", "--top-p", "0"], "top_p is 0"),
         (["-p", "x", "--context", "97"], "1 to 96"),
         (["-p", "x", "--threads", "0"], "threads is 0; take 1 to 256"),
+        (["-p", "x", "--lora", "nowhere.gguf=1"], "no adapter at nowhere.gguf"),
+        (["-p", "x", "--lora", "nowhere.gguf=much"], "PATH=SCALE"),
     ],
 )
 def test_what_cannot_run_is_refused(
