@@ -43,7 +43,9 @@ def sentencepiece_metadata(document: Mapping[str, Any], vocab_size: int) -> dict
 def _refuse_missing_bytes(vocab: Mapping[str, int]) -> None:
     # Gemma has the character itself instead of the token of byte 9.
     missing = [
-        text for byte, text in enumerate(_BYTES) if text not in vocab and (byte > 0x7F or chr(byte) not in vocab)
+        text
+        for byte, text in enumerate(_BYTES)
+        if text not in vocab and (byte > 0x7F or chr(byte) not in vocab)
     ]
     if missing:
         raise ValueError(f"tokenizer.json falls back to bytes but has no token {missing[0]}")
