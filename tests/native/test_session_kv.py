@@ -55,10 +55,10 @@ def test_kernels(isa: str, may_round: bool, num_positions: int, head_dim: int, r
             np.abs(queries) @ np.abs(exact).T,
         ),
         (
-                _native.kernel_byte_values(isa, kept, weights, may_round),
-                weights @ exact,
-                weights @ np.abs(exact),
-            ),
+            _native.kernel_byte_values(isa, kept, weights, may_round),
+            weights @ exact,
+            weights @ np.abs(exact),
+        ),
     ):
         # bfloat16 keeps 8 bits of the queries, and of the weights with their scales; quants fit as they are.
         relative = 1.01 * 2**-8 if may_round else 1e-5
