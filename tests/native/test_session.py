@@ -169,7 +169,7 @@ def test_a_fork_goes_its_own_way(tiny: Any, kv_type: str) -> None:
     fork.prefill([1, 2, 3])
     assert session.tokens == ids
     for num_tokens, context in ((41, 96), (-1, 96), (40, 39), (40, 0)):
-        with pytest.raises(ValueError, match="tokens|context"):
+        with pytest.raises(ValueError, match=r"tokens|context"):
             session.fork(num_tokens, context)
 
 
