@@ -85,7 +85,7 @@ def test_sinks_move_with_the_int8_table_and_with_q8_0(tmp_path: Path) -> None:
     ids = random_ids(count=240)
     window = [ids[index] for index in expected_window(len(ids), 64, 4)]
     for kv_type in KV_TYPES:
-        session = model.new_session(64, kv_type, num_sinks=4)
+        session = model.new_session(64, kv_type=kv_type, num_sinks=4)
         session.prefill(ids)
         # The table is rounded at each absolute position: distances are only kept within its step.
         np.testing.assert_allclose(session.logits(), torch_logits(reference, window)[-1], atol=0.03)
@@ -94,7 +94,7 @@ def test_sinks_move_with_the_int8_table_and_with_q8_0(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kv_type", KV_TYPES)
 def test_chunks_do_not_change_what_slides(tiny: Any, kv_type: str) -> None:
     ids = some_tokens(500)
-    together, apart = (tiny.new_session(64, kv_type, num_sinks=4) for _ in range(2))
+    together, apart = (tiny.new_session(64, kv_type=kv_type, num_sinks=4) for _ in range(2))
     together.prefill(ids)
     for begin in range(0, len(ids), 37):
         apart.prefill(ids[begin : begin + 37])
@@ -140,13 +140,13 @@ def losses(logits: np.ndarray, ids: list[int]) -> np.ndarray:
 def test_loss_beyond_the_context(model: Any, kv_type: str) -> None:
     """1,000 tokens through a context of 128, against windows that are evaluated anew for each 16 tokens."""
     ids = english_tokens(model, 1000)
-    sliding = losses(model.new_session(128, kv_type, num_sinks=4).prefill_logits(ids), ids)[200:]
+    sliding = losses(model.new_session(128, kv_type=kv_type, num_sinks=4).prefill_logits(ids), ids)[200:]
     fresh = []
     for begin in range(200, 999, 16):
         window = ids[begin - 96 : begin + 17]
-        fresh.extend(losses(model.new_session(128, kv_type).prefill_logits(window), window)[96:])
+        fresh.extend(losses(model.new_session(128, kv_type=kv_type).prefill_logits(window), window)[96:])
     assert sliding.mean() == pytest.approx(np.mean(fresh[: len(sliding)]), abs=0.15)
-    without = losses(model.new_session(128, kv_type, num_sinks=0).prefill_logits(ids), ids)[200:]
+    without = losses(model.new_session(128, kv_type=kv_type, num_sinks=0).prefill_logits(ids), ids)[200:]
     assert without.mean() > sliding.mean()
 
 
@@ -156,7 +156,7 @@ def test_loss_beyond_the_context(model: Any, kv_type: str) -> None:
 @pytest.mark.parametrize("kv_type", KV_TYPES)
 def test_a_fork_goes_its_own_way(tiny: Any, kv_type: str) -> None:
     ids = some_tokens(40)
-    session = tiny.new_session(64, kv_type)
+    session = tiny.new_session(64, kv_type=kv_type)
     session.prefill(ids)
     logits = session.logits()
     fork = session.fork(40, 96)
@@ -183,8 +183,8 @@ def test_a_step_of_several_equals_each_alone(
     tiny_gguf: Path, kv_type: str, lengths: list[int], seed: int
 ) -> None:
     tiny = _native.Model.load(str(tiny_gguf), num_threads=2)
-    together = [tiny.new_session(96, kv_type) for _ in lengths]
-    alone = [tiny.new_session(96, kv_type) for _ in lengths]
+    together = [tiny.new_session(96, kv_type=kv_type) for _ in lengths]
+    alone = [tiny.new_session(96, kv_type=kv_type) for _ in lengths]
     for index, length in enumerate(lengths):
         together[index].prefill(some_tokens(length, seed + index))
         alone[index].prefill(some_tokens(length, seed + index))

@@ -50,7 +50,7 @@ def test_a_restored_session_goes_on_bit_for_bit(
 ) -> None:
     if num_sinks is None and length > 64:
         pytest.skip("would not fit")
-    session = model.new_session(64, kv_type, num_sinks)
+    session = model.new_session(64, kv_type=kv_type, num_sinks=num_sinks)
     session.prefill([(5 * i) % 256 for i in range(length)])
     path = tmp_path / "a.session"
     session.save(str(path))
@@ -161,7 +161,7 @@ def test_another_model_is_refused(model: Any, saved: Path, tmp_path: Path) -> No
     for name, seed, shape in (("seed", 2, TINY), ("shape", 1, TINY.model_copy(update={"num_layers": 3}))):
         write_random_gguf(tmp_path / name, shape, block_type="q8_0", embedding_type="q8_0", seed=seed)
         other = _native.Model.load(str(tmp_path / name))
-        with pytest.raises(ValueError, match="belongs to another model; load the model"):
+        with pytest.raises(ValueError, match="belongs to another model or other adapters; load those"):
             other.restore_session(str(saved))
     # The same model elsewhere is the same model.
     copy = tmp_path / "copy.gguf"
