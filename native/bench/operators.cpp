@@ -148,7 +148,7 @@ double bench_matmul(TensorType type, int rows, int cols, int num_tokens, const B
 }
 
 double bench_attention(int num_heads, int num_kv_heads, int head_dim, int context, int num_tokens,
-                       const BenchOptions& options) {
+                       const BenchOptions& options, KvType kv_type) {
   require_sizes({num_heads, num_kv_heads, head_dim, context, num_tokens});
   require(num_heads % num_kv_heads == 0 && head_dim % 2 == 0, "heads do not fit together");
   require(num_tokens <= context && num_tokens <= Scratch::kMaxChunk, "too many tokens");
@@ -157,7 +157,9 @@ double bench_attention(int num_heads, int num_kv_heads, int head_dim, int contex
       size_t{4} * static_cast<size_t>(num_kv_heads * head_dim) * static_cast<size_t>(context);
   const ModelConfig config =
       attention_config(num_heads, num_kv_heads, head_dim, std::min(bench.num_copies(layer_bytes), 64));
-  const KvCache cache(config, context);
+  const KvCache cache(config, context, kv_type);
+  // Pages that were never written are all one page, which the first cache holds.
+  cache.for_each_run(context, [](std::span<std::byte> run) { std::memset(run.data(), 0x3c, run.size()); });
   const Segment segment{&cache, 0, context - num_tokens, num_tokens};
   const Plan plan({&segment, 1});
   const int num_threads = bench.pool.num_threads();

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gguf/gguf.h"
+#include "graph/kv_cache.h"
 
 namespace phonelm {
 
@@ -20,7 +21,7 @@ struct BenchOptions {
 double bench_matmul(TensorType type, int rows, int cols, int num_tokens, const BenchOptions& options);
 // Rotation, storing, and attention of `num_tokens` tokens that end at position `context`.
 double bench_attention(int num_heads, int num_kv_heads, int head_dim, int context, int num_tokens,
-                       const BenchOptions& options);
+                       const BenchOptions& options, KvType kv_type = KvType::F16);
 // RMSNorm and quantization of the input of a matrix product.
 double bench_norm(int hidden_size, int num_tokens, const BenchOptions& options);
 // act(gate) * up, and quantization.

@@ -95,12 +95,12 @@ void bind_bench(nb::module_& m) {
   m.def(
       "bench_attention",
       [](int heads, int kv_heads, int head_dim, int context, int num_tokens, size_t footprint, double ms,
-         const std::string& isa, int threads) {
+         const std::string& isa, int threads, const std::string& kv_type) {
         return bench_attention(heads, kv_heads, head_dim, context, num_tokens,
-                               options_of(footprint, ms, isa, threads));
+                               options_of(footprint, ms, isa, threads), parse_kv_type(kv_type));
       },
       "num_heads"_a, "num_kv_heads"_a, "head_dim"_a, "context"_a, "num_tokens"_a = 1, "footprint_bytes"_a = 0,
-      "min_time_ms"_a = 5.0, "isa"_a = "", "num_threads"_a = 0, release);
+      "min_time_ms"_a = 5.0, "isa"_a = "", "num_threads"_a = 0, "kv_type"_a = "f16", release);
   const auto bind_sized = [&](const char* name, double (*bench)(int, int, const BenchOptions&),
                               const char* size) {
     m.def(

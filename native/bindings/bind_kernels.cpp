@@ -10,6 +10,7 @@
 
 #include "bindings/bind.h"
 #include "core/error.h"
+#include "graph/kv_cache.h"
 #include "graph/scratch.h"
 
 namespace nb = nanobind;
@@ -101,6 +102,53 @@ nb::object kernel_half_panel(const std::string& isa, const Halves& w, const Matr
   return to_numpy(std::move(out), {a.shape(0), size_t{kPanelRows}});
 }
 
+// A cache of one head that holds these keys and values, a row a position.
+KvCache one_head(const Matrix& rows, const Kernels& kernels) {
+  ModelConfig config;
+  config.num_layers = config.num_kv_heads = 1;
+  config.head_dim = size_of(rows.shape(1));
+  KvCache cache(config, size_of(rows.shape(0)), KvType::Q8_0);
+  for (int slot = 0; slot < size_of(rows.shape(0)); ++slot) {
+    const float* row = rows.data() + static_cast<size_t>(slot * config.head_dim);
+    cache.store_key(kernels, 0, 0, slot, row);
+    cache.store_value(kernels, 0, 0, slot, row);
+  }
+  return cache;
+}
+
+// a [rows, head_dim] times keys [positions, head_dim], which are kept as q8_0.
+nb::object kernel_byte_keys(const std::string& isa, const Matrix& keys, const Matrix& a, bool may_round) {
+  require(keys.shape(1) == a.shape(1), "sizes differ");
+  const Kernels& kernels = select_kernels(isa);
+  const int num_keys = size_of(keys.shape(0));
+  const Rows out(size_of(a.shape(0)), num_keys);
+  const KvCache cache = one_head(keys, kernels);
+  kernels.byte_keys(cache.key_bytes(0, 0, 0, num_keys, may_round), a.data(), size_of(a.shape(1)),
+                    size_of(a.shape(0)), out.row(0), out.stride);
+  std::vector<float> result;
+  for (int row = 0; row < size_of(a.shape(0)); ++row)
+    result.insert(result.end(), out.row(row), out.row(row) + num_keys);
+  return to_numpy(std::move(result), {a.shape(0), keys.shape(0)});
+}
+
+// a [rows, positions] times values [positions, head_dim], which are kept as q8_0.
+nb::object kernel_byte_values(const std::string& isa, const Matrix& values, const Matrix& a, bool may_round) {
+  require(values.shape(0) == a.shape(1), "sizes differ");
+  const Kernels& kernels = select_kernels(isa);
+  const int num_rows = size_of(a.shape(0));
+  const int head_dim = size_of(values.shape(1));
+  const Rows weights(num_rows, size_of(a.shape(1)));
+  const Rows out(num_rows, head_dim);
+  for (int row = 0; row < num_rows; ++row)
+    std::copy_n(a.data() + static_cast<size_t>(row) * a.shape(1), a.shape(1), weights.row(row));
+  const KvCache cache = one_head(values, kernels);
+  kernels.byte_values(cache.value_bytes(0, 0, 0, size_of(values.shape(0)), may_round), weights.row(0),
+                      weights.stride, num_rows, out.row(0), out.stride);
+  std::vector<float> result;
+  for (int row = 0; row < num_rows; ++row) result.insert(result.end(), out.row(row), out.row(row) + head_dim);
+  return to_numpy(std::move(result), {a.shape(0), values.shape(1)});
+}
+
 nb::object kernel_rms_norm(const std::string& isa, const Vector& x, const Vector& weight, float eps) {
   require(x.shape(0) == weight.shape(0), "sizes differ");
   std::vector<float> out(x.shape(0));
@@ -146,6 +194,8 @@ void bind_kernels(nb::module_& m) {
         "start"_a = nb::none());
   m.def("kernel_unpack_row", &kernel_unpack_row, "type"_a, "blocks"_a, "rows"_a, "cols"_a, "row"_a);
   m.def("kernel_half_panel", &kernel_half_panel, "isa"_a, "w"_a, "a"_a, "may_round"_a = false);
+  m.def("kernel_byte_keys", &kernel_byte_keys, "isa"_a, "keys"_a, "a"_a, "may_round"_a = false);
+  m.def("kernel_byte_values", &kernel_byte_values, "isa"_a, "values"_a, "a"_a, "may_round"_a = false);
   m.def("kernel_rms_norm", &kernel_rms_norm, "isa"_a, "x"_a, "weight"_a, "eps"_a);
   m.def("kernel_activate", &kernel_activate, "isa"_a, "kind"_a, "gate"_a, "up"_a);
   m.def("kernel_softmax", &kernel_softmax, "isa"_a, "x"_a);

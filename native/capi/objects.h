@@ -34,7 +34,7 @@ class SamplerObject {
 
 struct SessionObject {
   SessionObject(std::shared_ptr<const ModelObject> of, int context_length)
-      : model(std::move(of)), session(model->model, context_length) {}
+      : model(std::move(of)), session(model->model, SessionOptions{context_length, KvType::F16, {}}) {}
 
   // Recursive, for the callback of a generation.
   std::recursive_mutex mutex;

@@ -10,10 +10,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 #include <variant>
 #include <vector>
+
+#include "core/error.h"
 
 namespace phonelm {
 
@@ -47,17 +48,6 @@ std::string tensor_type_names();
 // Elements in a block and bytes of a block.
 size_t tensor_type_block_size(TensorType type);
 size_t tensor_type_block_bytes(TensorType type);
-
-// A file that the system would not give us: not there, no permission. Python sees the OSError of that errno.
-class FileError : public std::system_error {
- public:
-  FileError(int error_number, const std::string& path)
-      : std::system_error(error_number, std::generic_category(), path), path_(path) {}
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 struct TensorInfo {
   std::string name;

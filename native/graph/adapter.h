@@ -43,6 +43,8 @@ class Adapters {
   const Model& model() const { return *model_; }
   const LayerAdapters& layer(int index) const { return layers_[static_cast<size_t>(index)]; }
   const LowRank& head() const { return head_; }
+  // Matrices and scales, as they lie in memory.
+  std::span<const std::byte> weights() const { return {weights_.data(), weights_.size()}; }
   // Weights and working memory.
   size_t num_bytes() const { return weights_.size() + working_bytes_; }
 

@@ -10,27 +10,20 @@ namespace phonelm {
 
 namespace {
 
-void store_key(const AttentionJob& job, int token, int kv_head) {
-  const int head_dim = job.config.head_dim;
-  const Plan::Place& place = job.plan.place(token);
-  uint16_t* block = place.cache->key_block(job.layer, kv_head, place.slot()) + place.slot() % KvCache::kBlock;
-  const float* key = job.scratch.key.row(token) + kv_head * head_dim;
-  uint16_t halves[64];
-  for (int begin = 0; begin < head_dim; begin += 64) {
-    const int count = std::min(64, head_dim - begin);
-    job.kernels.to_half(key + begin, count, halves);
-    for (int i = 0; i < count; ++i) block[(begin + i) * KvCache::kBlock] = halves[i];
-  }
+// One head's query or key.
+void norm_head(const AttentionJob& job, const float* norm, float* head) {
+  if (norm) job.kernels.rms_norm(head, norm, job.config.head_dim, job.config.norm_eps, head);
 }
 
-// One head's query or key.
-void norm_and_rotate(const AttentionJob& job, const float* norm, int token, float* head) {
-  const ModelConfig& config = job.config;
-  if (norm) job.kernels.rms_norm(head, norm, config.head_dim, config.norm_eps, head);
-  const int rope = config.layer(job.layer).rope;
+void rotate(const ModelConfig& config, int layer, const float* cosines, const float* sines, float* head) {
+  const int rope = config.layer(layer).rope;
   if (rope == LayerConfig::kNoRope) return;
   const int first = rope * (config.rope_dim / 2);
-  rope_rotate(config, job.scratch.cosines.row(token) + first, job.scratch.sines.row(token) + first, head);
+  rope_rotate(config, cosines + first, sines + first, head);
+}
+
+void rotate(const AttentionJob& job, int token, float* head) {
+  rotate(job.config, job.layer, job.scratch.cosines.row(token), job.scratch.sines.row(token), head);
 }
 
 // The first key that a token at `position` sees.
@@ -84,17 +77,17 @@ class RunningAttention {
 
  private:
   void score(int begin, int count) {
-    const int head_dim = job_.config.head_dim;
-    const uint16_t* keys =
-        queries_.place.cache->key_block(job_.layer, kv_head_, queries_.place.first_slot + begin);
-    const HalfPanels panels{keys,
-                            (count + KvCache::kBlock - 1) / KvCache::kBlock,
-                            static_cast<size_t>(KvCache::kBlock * head_dim),
-                            head_dim,
-                            KvCache::kBlock,
-                            job_.may_round};
-    job_.kernels.half_panels(panels, queries_.data, queries_.stride, queries_.num_rows, scores_.row(0),
-                             scores_.stride, false);
+    const KvCache& cache = *queries_.place.cache;
+    const int slot = queries_.place.first_slot + begin;
+    if (cache.type() == KvType::Q8_0) {
+      job_.kernels.byte_keys(cache.key_bytes(job_.layer, kv_head_, slot, count, job_.may_round),
+                             queries_.data, queries_.stride, queries_.num_rows, scores_.row(0),
+                             scores_.stride);
+    } else {
+      job_.kernels.half_panels(cache.key_halves(job_.layer, kv_head_, slot, count, job_.may_round),
+                               queries_.data, queries_.stride, queries_.num_rows, scores_.row(0),
+                               scores_.stride, false);
+    }
   }
 
   // Scores to weights under the new maximum; what was summed before is brought to it.
@@ -117,11 +110,16 @@ class RunningAttention {
 
   void weigh(int begin, int count) {
     const KvCache& cache = *queries_.place.cache;
-    const int stride = cache.value_stride();
-    const uint16_t* values = cache.value_row(job_.layer, kv_head_, queries_.place.first_slot + begin);
-    const HalfPanels panels{values, stride / kPanelRows, kPanelRows, count, stride, job_.may_round};
-    job_.kernels.half_panels(panels, scores_.row(0), scores_.stride, queries_.num_rows, weighted_.row(0),
-                             weighted_.stride, true);
+    const int slot = queries_.place.first_slot + begin;
+    if (cache.type() == KvType::Q8_0) {
+      job_.kernels.byte_values(cache.value_bytes(job_.layer, kv_head_, slot, count, job_.may_round),
+                               scores_.row(0), scores_.stride, queries_.num_rows, weighted_.row(0),
+                               weighted_.stride);
+    } else {
+      job_.kernels.half_panels(cache.value_halves(job_.layer, kv_head_, slot, count, job_.may_round),
+                               scores_.row(0), scores_.stride, queries_.num_rows, weighted_.row(0),
+                               weighted_.stride, true);
+    }
   }
 
   const AttentionJob& job_;
@@ -132,6 +130,11 @@ class RunningAttention {
   float maximum_[kTokenBlock];
   float sum_[kTokenBlock];
 };
+
+void put_weighted(const RunningAttention& attention, int row, int head_dim, float* out) {
+  const float inverse = 1.0f / attention.sum(row);
+  for (int i = 0; i < head_dim; ++i) out[i] = attention.weighted(row)[i] * inverse;
+}
 
 // One head, up to 16 tokens, all their keys.
 void attend_block(const AttentionJob& job, int head, const Plan::Block& block, int thread) {
@@ -146,8 +149,25 @@ void attend_block(const AttentionJob& job, int head, const Plan::Block& block, i
   attention.run(block_begin(first_key(job, place.position)), place.position + block.num_tokens);
   for (int row = 0; row < block.num_tokens; ++row) {
     float* out = job.scratch.attention.row(block.first + row) + head * head_dim;
-    const float inverse = 1.0f / attention.sum(row);
-    for (int i = 0; i < head_dim; ++i) out[i] = attention.weighted(row)[i] * inverse;
+    put_weighted(attention, row, head_dim, out);
+  }
+}
+
+// One token among others' tokens, the heads that share a KV head, all their keys.
+void attend_alone(const AttentionJob& job, int kv_head, int token, int thread) {
+  const int head_dim = job.config.head_dim;
+  const Plan::Place& place = job.plan.place(token);
+  const int num_keys = place.position + 1;
+  for (int head = kv_head * job.group_size(); head < (kv_head + 1) * job.group_size();) {
+    const int num_rows = std::min(kTokenBlock, (kv_head + 1) * job.group_size() - head);
+    const float* query = job.scratch.query.row(token) + head * head_dim;
+    RunningAttention attention(
+        job, kv_head, {place, query, head_dim, num_rows, num_keys, 0, job.config.layer(job.layer).window},
+        job.scratch.threads[static_cast<size_t>(thread)]);
+    attention.run(block_begin(first_key(job, place.position)), num_keys);
+    for (int row = 0; row < num_rows; ++row, ++head) {
+      put_weighted(attention, row, head_dim, job.scratch.attention.row(token) + head * head_dim);
+    }
   }
 }
 
@@ -184,7 +204,8 @@ void rotate_and_store(const AttentionJob& job, int thread) {
   for (int unit = queries.begin; unit < queries.end; ++unit) {
     const int token = unit / config.num_heads;
     float* head = job.scratch.query.row(token) + unit % config.num_heads * config.head_dim;
-    norm_and_rotate(job, job.query_norm, token, head);
+    norm_head(job, job.query_norm, head);
+    rotate(job, token, head);
     job.kernels.scale(head, config.head_dim, config.attention_scale);
   }
   const Range keys = share_of(num_tokens * config.num_kv_heads, thread, job.num_threads);
@@ -192,20 +213,49 @@ void rotate_and_store(const AttentionJob& job, int thread) {
     const int token = unit / config.num_kv_heads;
     const int kv_head = unit % config.num_kv_heads;
     const Plan::Place& place = job.plan.place(token);
-    norm_and_rotate(job, job.key_norm, token, job.scratch.key.row(token) + kv_head * config.head_dim);
-    store_key(job, token, kv_head);
-    job.kernels.to_half(job.scratch.value.row(token) + kv_head * config.head_dim, config.head_dim,
-                        place.cache->value_row(job.layer, kv_head, place.slot()));
+    float* key = job.scratch.key.row(token) + kv_head * config.head_dim;
+    const float* value = job.scratch.value.row(token) + kv_head * config.head_dim;
+    norm_head(job, job.key_norm, key);
+    if (place.position < place.cache->num_sinks()) {
+      std::copy_n(key, config.head_dim, place.cache->sink_key(job.layer, kv_head, place.position));
+    }
+    rotate(job, token, key);
+    place.cache->store_key(job.kernels, job.layer, kv_head, place.slot(), key);
+    place.cache->store_value(job.kernels, job.layer, kv_head, place.slot(), value);
   }
 }
 
 void attend(const AttentionJob& job, int thread) {
   if (job.plan.num_tokens() == 1) return attend_share(job, thread);
   const std::vector<Plan::Block>& blocks = job.plan.blocks();
+  if (job.plan.all_alone()) {
+    const int num_kv_heads = job.config.num_kv_heads;
+    for (int unit = thread; unit < job.plan.num_tokens() * num_kv_heads; unit += job.num_threads) {
+      attend_alone(job, unit % num_kv_heads, unit / num_kv_heads, thread);
+    }
+    return;
+  }
   const int num_heads = job.config.num_heads;
   // Later tokens have more keys: dealing the blocks out in turn gives every thread some of each.
   for (int unit = thread; unit < static_cast<int>(blocks.size()) * num_heads; unit += job.num_threads) {
     attend_block(job, unit % num_heads, blocks[static_cast<size_t>(unit / num_heads)], thread);
+  }
+}
+
+void rotate_sinks(const ModelConfig& config, const Kernels& kernels, const KvCache& cache,
+                  int64_t num_dropped, bool is_long) {
+  std::vector<float> cosines(static_cast<size_t>(config.num_angles()));
+  std::vector<float> sines(cosines.size());
+  std::vector<float> key(static_cast<size_t>(config.head_dim));
+  for (int slot = 0; slot < cache.num_sinks(); ++slot) {
+    rope_angles(config, slot + num_dropped, is_long, cosines.data(), sines.data());
+    for (int layer = 0; layer < config.num_layers; ++layer) {
+      for (int head = 0; head < config.num_kv_heads; ++head) {
+        std::copy_n(cache.sink_key(layer, head, slot), key.size(), key.data());
+        rotate(config, layer, cosines.data(), sines.data(), key.data());
+        cache.store_key(kernels, layer, head, slot, key.data());
+      }
+    }
   }
 }
 

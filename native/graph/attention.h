@@ -35,4 +35,9 @@ void attend(const AttentionJob& job, int thread);
 // The attention of one token, all heads, from the threads' shares.
 void combine_shares(const AttentionJob& job, float* out);
 
+// Stores the keys of a cache's sinks again, as if they stood right before the tokens that follow them now,
+// after `num_dropped` tokens between have left.
+void rotate_sinks(const ModelConfig& config, const Kernels& kernels, const KvCache& cache,
+                  int64_t num_dropped, bool is_long);
+
 }  // namespace phonelm

@@ -1,69 +1,106 @@
-// Keys and values of the tokens so far, in fp16, one run of memory for each layer and KV head.
+// Keys and values of the tokens so far, in fp16 or int8, one run of memory for each layer and KV head.
 //
-// Keys lie in blocks of 16 positions, dimension by dimension ([position / 16][dim][16]), values position by
-// position ([position][dim], padded to 16): both products of attention then read 16 neighbouring numbers at
-// once and multiply them with one broadcast number, which is the kernel `half_panels`.
+// Both lie in blocks of 16 positions. Keys are stored dimension by dimension ([dim][16]), values position by
+// position ([16][dim], padded to 16): both products of attention then read 16 neighbouring numbers at once
+// and multiply them with one broadcast number. In fp16 the kernel for that is `half_panels`; in int8, whose
+// blocks hold scales too (`ByteBlocks`), it is `byte_keys` and `byte_values`.
 #pragma once
+
+#include <span>
+#include <string>
 
 #include "core/buffer.h"
 #include "graph/config.h"
 
 namespace phonelm {
 
+// Q8_0 as in GGUF: int8 with an fp16 scale for 32 dimensions, 34 bytes for 32 numbers.
+enum class KvType { F16, Q8_0 };
+
+// Throws Error for another name than "f16" and "q8_0".
+KvType parse_kv_type(const std::string& name);
+const char* kv_type_name(KvType type);
+
 class KvCache {
  public:
   static constexpr int kBlock = kPanelRows;
 
-  KvCache(const ModelConfig& config, int context_length)
-      : num_kv_heads_(config.num_kv_heads),
-        head_dim_(config.head_dim),
-        value_stride_(static_cast<int>(round_up(static_cast<size_t>(config.head_dim), kPanelRows))),
-        padded_context_(round_up(static_cast<size_t>(context_length), kBlock)),
-        keys_(run_bytes(config, context_length, head_dim_)),
-        values_(run_bytes(config, context_length, value_stride_)) {}
+  // Of the first `num_sinks` positions the keys are also kept before their rotation.
+  KvCache(const ModelConfig& config, int context_length, KvType type = KvType::F16, int num_sinks = 0);
 
   // What a cache will take, before it is made.
-  static size_t bytes_for(const ModelConfig& config, int context_length) {
-    const auto value_width = round_up(static_cast<size_t>(config.head_dim), kPanelRows);
-    return run_bytes(config, context_length, config.head_dim) +
-           run_bytes(config, context_length, static_cast<int>(value_width));
-  }
+  static size_t bytes_for(const ModelConfig& config, int context_length, KvType type = KvType::F16);
 
+  KvType type() const { return type_; }
+  int num_sinks() const { return num_sinks_; }
   int value_stride() const { return value_stride_; }
   size_t num_bytes() const { return keys_.size() + values_.size(); }
+  size_t bytes_per_token() const;
 
-  uint16_t* keys(int layer, int kv_head) const {
-    return keys_.as<uint16_t>() + run(layer, kv_head) * static_cast<size_t>(head_dim_);
+  // The block that a slot lies in.
+  std::byte* key_block(int layer, int kv_head, int slot) const {
+    return keys_.data() + block(layer, kv_head, slot) * key_block_bytes_;
   }
-  uint16_t* values(int layer, int kv_head) const {
-    return values_.as<uint16_t>() + run(layer, kv_head) * static_cast<size_t>(value_stride_);
+  std::byte* value_block(int layer, int kv_head, int slot) const {
+    return values_.data() + block(layer, kv_head, slot) * value_block_bytes_;
   }
-  uint16_t* key_block(int layer, int kv_head, int position) const {
-    return keys(layer, kv_head) +
-           static_cast<size_t>(position / kBlock * kBlock) * static_cast<size_t>(head_dim_);
+  // What the kernels take, of `count` slots from `slot` on, a multiple of kBlock.
+  HalfPanels key_halves(int layer, int kv_head, int slot, int count, bool may_round) const;
+  HalfPanels value_halves(int layer, int kv_head, int slot, int count, bool may_round) const;
+  ByteBlocks key_bytes(int layer, int kv_head, int slot, int count, bool may_round) const {
+    return {key_block(layer, kv_head, slot), key_block_bytes_, head_dim_, count, may_round};
   }
-  uint16_t* value_row(int layer, int kv_head, int position) const {
-    return values(layer, kv_head) + static_cast<size_t>(position) * static_cast<size_t>(value_stride_);
+  ByteBlocks value_bytes(int layer, int kv_head, int slot, int count, bool may_round) const {
+    return {value_block(layer, kv_head, slot), value_block_bytes_, head_dim_, count, may_round};
+  }
+
+  void store_key(const Kernels& kernels, int layer, int kv_head, int slot, const float* key) const;
+  void store_value(const Kernels& kernels, int layer, int kv_head, int slot, const float* value) const;
+
+  // Of a sink, before its rotation: head_dim floats.
+  float* sink_key(int layer, int kv_head, int slot) const;
+  std::span<std::byte> sink_keys() const { return {sink_keys_.data(), sink_keys_.size()}; }
+
+  // Forgets the slots [first, first + count), count being a multiple of kBlock: those from there to `end`
+  // move down.
+  void drop(int first, int count, int end) const;
+  // Copies the first `num_slots` slots of another cache of the same model, type and sinks.
+  void copy_from(const KvCache& other, int num_slots) const;
+  // The memory of the first `num_slots` slots, run after run.
+  template <typename Visit>
+  void for_each_run(int num_slots, Visit&& visit) const {
+    const size_t num_blocks = (static_cast<size_t>(num_slots) + kBlock - 1) / kBlock;
+    for (int layer = 0; layer < num_layers_; ++layer) {
+      for (int head = 0; head < num_kv_heads_; ++head) {
+        visit(std::span(key_block(layer, head, 0), num_blocks * key_block_bytes_));
+        visit(std::span(value_block(layer, head, 0), num_blocks * value_block_bytes_));
+      }
+    }
   }
 
  private:
-  // Keys or values of all layers and heads.
-  static size_t run_bytes(const ModelConfig& config, int context_length, int width) {
-    return sizeof(uint16_t) * static_cast<size_t>(config.num_layers) *
-           static_cast<size_t>(config.num_kv_heads) * round_up(static_cast<size_t>(context_length), kBlock) *
-           static_cast<size_t>(width);
+  size_t block(int layer, int kv_head, int slot) const {
+    const auto run =
+        static_cast<size_t>(layer) * static_cast<size_t>(num_kv_heads_) + static_cast<size_t>(kv_head);
+    return run * num_blocks_ + static_cast<size_t>(slot / kBlock);
   }
-  size_t run(int layer, int kv_head) const {
-    return (static_cast<size_t>(layer) * static_cast<size_t>(num_kv_heads_) + static_cast<size_t>(kv_head)) *
-           padded_context_;
-  }
+  void store_key_bytes(std::byte* block, int lane, const float* key) const;
+  void store_value_bytes(std::byte* block, int lane, const float* value) const;
+  void copy_key_lanes(const std::byte* from, std::byte* to, int first_lane) const;
+  void copy_value_lanes(const std::byte* from, std::byte* to, int first_lane) const;
 
+  KvType type_;
+  int num_layers_;
   int num_kv_heads_;
   int head_dim_;
+  int num_sinks_;
   int value_stride_;
-  size_t padded_context_;
+  size_t num_blocks_;  // of a run
+  size_t key_block_bytes_;
+  size_t value_block_bytes_;
   Buffer keys_;
   Buffer values_;
+  Buffer sink_keys_;
 };
 
 }  // namespace phonelm

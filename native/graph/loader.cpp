@@ -151,7 +151,7 @@ void Loader::require_room(size_t weight_bytes) const {
   const ModelConfig& config = model_->config_;
   std::vector<MemoryPart> parts{{"weights", weight_bytes}, {"buffers", buffer_bytes(config, num_threads_)}};
   const int context = std::min(options_.context_length, config.context_length);
-  if (context > 0) parts.push_back({"KV cache", KvCache::bytes_for(config, context)});
+  if (context > 0) parts.push_back({"KV cache", KvCache::bytes_for(config, context, options_.kv_type)});
   const std::string name = std::filesystem::path(model_->file_->path()).filename().string();
   require_memory(printable(name), parts, available_memory(),
                  context > 0 ? "take a shorter context, a smaller model or a stronger quantization"

@@ -10,6 +10,7 @@
 
 #include "core/buffer.h"
 #include "graph/config.h"
+#include "graph/kv_cache.h"
 #include "graph/layer.h"
 #include "graph/scratch.h"
 #include "graph/tuning.h"
@@ -26,6 +27,7 @@ struct LoadOptions {
   bool sparse_ffn = true;
   // Of the sessions to come, so that a model that leaves no room for them is refused; 0 = not known yet.
   int context_length = 0;
+  KvType kv_type = KvType::F16;
 };
 
 class Model {

@@ -60,7 +60,7 @@ void Pass::embed(int thread) const {
       model_.kernels().scale(residual, config.hidden_size, config.embedding_scale);
     }
     const Plan::Place& place = plan_.place(token);
-    rope_angles(config, place.position, place.is_long, scratch_.cosines.row(token),
+    rope_angles(config, place.rope_position(), place.is_long, scratch_.cosines.row(token),
                 scratch_.sines.row(token));
   }
 }
@@ -80,7 +80,7 @@ void Pass::run_attention(int index, int thread) const {
   multiply(layer.value, adapters.value, normed, s.value, false, thread);
   threads.barrier();
 
-  const bool may_round = form.quants && num_tokens() > 1;
+  const bool may_round = form.quants && num_tokens() > 1 && !exact_;
   const AttentionJob job{config,       model_.kernels(), scratch_,         plan_,         index,
                          num_threads_, may_round,        layer.query_norm, layer.key_norm};
   rotate_and_store(job, thread);
@@ -192,7 +192,7 @@ template <typename Make>
 Activations Pass::prepare(int num_rows, int cols, Form form, int thread, Make make) const {
   const InputBuffer& target = input_buffer(num_rows, thread);
   Activations input = target.view(num_rows, cols);
-  if (form.exact) input.low_limit = 0.0f;
+  if (form.exact || exact_) input.low_limit = 0.0f;
   const Range share = rows_to_make(num_rows, thread);
   // Rows that are only read as quants are made in one place, which stays in the first cache.
   float* passing = scratch_.own_input[static_cast<size_t>(thread)].values(0);
@@ -208,6 +208,7 @@ Activations Pass::prepare(int num_rows, int cols, Form form, int thread, Make ma
 
 Activations Pass::prepare_rows(const Rows& rows, int cols, Form form, int thread) const {
   Activations input = input_buffer(num_tokens(), thread).view(num_tokens(), cols);
+  if (exact_) input.low_limit = 0.0f;
   input.values = rows.row(0);
   input.stride = rows.stride;
   if (!form.quants && !form.is_adapted()) return input;

@@ -31,16 +31,18 @@ class LiveCounts {
 class Pass {
  public:
   // At most `scratch().chunk` tokens, in the order of the plan's places. Inside `model.threads().run` with
-  // `num_threads` threads only. `adapters` are the model's; none: nullptr.
+  // `num_threads` threads only. `adapters` are the model's; none: nullptr. `exact` rounds every
+  // token's activations as if it came alone.
   Pass(const Model& model, std::span<const int32_t> tokens, const Plan& plan, int num_threads,
-       LiveCounts* live, const Adapters* adapters = nullptr)
+       LiveCounts* live, const Adapters* adapters = nullptr, bool exact = false)
       : model_(model),
         scratch_(model.scratch()),
         tokens_(tokens),
         plan_(plan),
         num_threads_(num_threads),
         live_(live),
-        adapters_(adapters) {}
+        adapters_(adapters),
+        exact_(exact) {}
 
   // Every thread calls these, in the same order. After `run_layers` the residual holds every token's state.
   void run_layers(int thread) const;
@@ -112,6 +114,7 @@ class Pass {
   const int num_threads_;
   LiveCounts* live_;
   const Adapters* adapters_;
+  const bool exact_;
 };
 
 }  // namespace phonelm

@@ -18,6 +18,8 @@ struct Segment {
   int num_tokens;
   // The sequence may grow beyond the model's original context (see Rope).
   bool is_long = false;
+  // Tokens that have left the sequence: position embeddings count them.
+  int64_t num_dropped = 0;
 };
 
 class Plan {
@@ -28,6 +30,8 @@ class Plan {
     int first_slot;  // of its sequence
     int position;
     bool is_long;
+    int64_t num_dropped;
+    int64_t rope_position() const { return num_dropped + position; }
     int slot() const { return first_slot + position; }
   };
   // Up to 16 neighbouring tokens of one sequence, whose attention is computed together.
@@ -40,7 +44,8 @@ class Plan {
     for (const Segment& segment : segments) {
       const int first = num_tokens();
       for (int i = 0; i < segment.num_tokens; ++i) {
-        places_.push_back({segment.cache, segment.slot, segment.position + i, segment.is_long});
+        places_.push_back(
+            {segment.cache, segment.slot, segment.position + i, segment.is_long, segment.num_dropped});
       }
       for (int i = 0; i < segment.num_tokens; i += kTokenBlock) {
         const int rest = segment.num_tokens - i;
@@ -52,6 +57,8 @@ class Plan {
   int num_tokens() const { return static_cast<int>(places_.size()); }
   const Place& place(int token) const { return places_[static_cast<size_t>(token)]; }
   const std::vector<Block>& blocks() const { return blocks_; }
+  // One token of each of several sequences.
+  bool all_alone() const { return blocks_.size() == places_.size(); }
 
  private:
   std::vector<Place> places_;

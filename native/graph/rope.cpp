@@ -1,8 +1,19 @@
 #include "graph/rope.h"
 
 #include <cmath>
+#include <numbers>
 
 namespace phonelm {
+
+namespace {
+
+float angle_of(const ModelConfig& config, int64_t position, float frequency) {
+  if (position < config.context_length) return static_cast<float>(position) * frequency;
+  const double angle = static_cast<double>(position) * static_cast<double>(frequency);
+  return static_cast<float>(std::fmod(angle, 2.0 * std::numbers::pi));
+}
+
+}  // namespace
 
 std::vector<float> rope_frequencies(float theta, int rope_dim) {
   std::vector<float> frequencies;
@@ -13,11 +24,11 @@ std::vector<float> rope_frequencies(float theta, int rope_dim) {
   return frequencies;
 }
 
-void rope_angles(const ModelConfig& config, int position, bool is_long, float* cosines, float* sines) {
+void rope_angles(const ModelConfig& config, int64_t position, bool is_long, float* cosines, float* sines) {
   for (const Rope& rope : config.ropes) {
     const bool takes_long = is_long && !rope.long_frequencies.empty();
     for (const float frequency : takes_long ? rope.long_frequencies : rope.frequencies) {
-      const float angle = static_cast<float>(position) * frequency;
+      const float angle = angle_of(config, position, frequency);
       float cosine = std::cos(angle);
       float sine = std::sin(angle);
       if (config.rope_int8) {

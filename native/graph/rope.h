@@ -16,8 +16,8 @@ std::vector<float> rope_frequencies(float theta, int rope_dim);
 Rope read_rope(const ConfigReader& reader, ModelConfig& config);
 
 // cos and sin of one position for all ropes, `config.num_angles()` each, in float32 as transformers computes
-// them.
-void rope_angles(const ModelConfig& config, int position, bool is_long, float* cosines, float* sines);
+// them; past the model's context, where float32 has too few digits for an angle, from float64.
+void rope_angles(const ModelConfig& config, int64_t position, bool is_long, float* cosines, float* sines);
 
 // Rotates one head in place, by the angles of one rope.
 void rope_rotate(const ModelConfig& config, const float* cosines, const float* sines, float* head);

@@ -54,12 +54,12 @@ struct Part {
 
 class Scorer {
  public:
-  Scorer(const Model& model, std::span<const ScoreRequest> requests, const Adapters* adapters)
+  Scorer(const Model& model, std::span<const ScoreRequest> requests, const Adapters* adapters, KvType kv_type)
       : model_(model),
         adapters_(adapters),
         requests_(requests),
         num_slots_(cache_slots(model, requests)),
-        cache_(model.config(), num_slots_),
+        cache_(model.config(), num_slots_, kv_type),
         logits_(kRows, model.config().vocab_size),
         scores_(requests.size(), Score{0.0, true}) {}
 
@@ -178,12 +178,12 @@ class Scorer {
 
 }  // namespace
 
-std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests,
-                         const Adapters* adapters) {
+std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests, const Adapters* adapters,
+                         KvType kv_type) {
   check_adapters(model, adapters);
   for (const ScoreRequest& request : requests) check(model, request);
   if (requests.empty()) return {};
-  return Scorer(model, requests, adapters).run();
+  return Scorer(model, requests, adapters, kv_type).run();
 }
 
 }  // namespace phonelm

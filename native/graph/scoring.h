@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graph/adapter.h"
+#include "graph/kv_cache.h"
 
 namespace phonelm {
 
@@ -24,6 +25,6 @@ struct Score {
 // One score a request. Throws Error for a request without tokens to score or before them, a sequence longer
 // than the model's context, an unknown token, or adapters of another model, before anything is evaluated.
 std::vector<Score> score(const Model& model, std::span<const ScoreRequest> requests,
-                         const Adapters* adapters = nullptr);
+                         const Adapters* adapters = nullptr, KvType kv_type = KvType::F16);
 
 }  // namespace phonelm

@@ -86,6 +86,25 @@ struct HalfPanels {
   const uint16_t* panel(int index) const { return data + static_cast<size_t>(index) * panel_step; }
 };
 
+// Keys or values in int8 with fp16 scales, as attention's products take them: blocks of 16 positions of one
+// head, in which a scale belongs to one position and up to 32 neighbouring dimensions (a group).
+//
+//   keys     for each group: the 16 positions' scales, then its dimensions, 16 quants each
+//   values   for each group: the 16 positions' scales; then for each position its dimensions, padded to 16
+struct ByteBlocks {
+  static constexpr size_t kScalesBytes = 2 * kPanelRows;
+
+  const std::byte* data;
+  size_t block_bytes;
+  int head_dim;
+  int num_positions;
+  bool may_round = false;  // as in HalfPanels
+
+  const std::byte* block(int index) const { return data + static_cast<size_t>(index) * block_bytes; }
+  int num_groups() const { return (head_dim + kGroupSize - 1) / kGroupSize; }
+  int value_stride() const { return (head_dim + kPanelRows - 1) / kPanelRows * kPanelRows; }
+};
+
 struct Kernels {
   const char* name;
 
@@ -118,6 +137,14 @@ struct Kernels {
   float (*maximum)(const float* x, int size);
   void (*scale)(float* x, int size, float factor);
   void (*to_half)(const float* x, int size, uint16_t* out);
+
+  // out[i * out_stride + position] = a_i times the keys of all positions, up to the end of the last block.
+  void (*byte_keys)(const ByteBlocks& w, const float* a, int a_stride, int num_rows, float* out,
+                    int out_stride);
+  // out[i * out_stride + dim] += sum over the positions of a[i * a_stride + position] times the values. Rows
+  // of `a` can be read to the end of the last block, rows of `out` are padded to 16.
+  void (*byte_values)(const ByteBlocks& w, const float* a, int a_stride, int num_rows, float* out,
+                      int out_stride);
 };
 
 // Instruction sets of this build that this machine can run, slowest first.

@@ -44,6 +44,23 @@ class Barrier {
   Signal phase_;
 };
 
+// First come, first served: a caller that comes back at once, token after token, does not keep the others
+// out.
+class FairMutex {
+ public:
+  void lock() {
+    const uint32_t ticket = next_.fetch_add(1, std::memory_order_relaxed);
+    for (uint32_t now = serving_.value(); now != ticket; now = serving_.value()) {
+      serving_.wait_while_equal(now, Waiting::Yield);
+    }
+  }
+  void unlock() { serving_.advance(); }
+
+ private:
+  std::atomic<uint32_t> next_{0};
+  Signal serving_;
+};
+
 class ThreadPool {
  public:
   // Throws Error when the system does not give so many threads.
@@ -56,10 +73,10 @@ class ThreadPool {
 
   // Calls `work(thread)` once on each of the threads 0 to num_active - 1, the caller being thread 0, and
   // returns when all are done; the rest of the team sleeps on. Work must not throw. Calls from several
-  // threads are run one after the other.
+  // threads are run one after the other, in the order they came.
   template <typename Work>
   void run(int num_active, Work&& work) {
-    const std::lock_guard<std::mutex> lock(run_mutex_);
+    const std::lock_guard<FairMutex> lock(run_mutex_);
     call_ = [](void* context, int thread) {
       (*static_cast<std::remove_reference_t<Work>*>(context))(thread);
     };
@@ -84,7 +101,7 @@ class ThreadPool {
 
   const int num_threads_;
   const int num_cores_ = num_usable_cores();
-  std::mutex run_mutex_;
+  FairMutex run_mutex_;
   // Of the run at hand. Written by the caller before it calls the threads, read by those it calls alone.
   void (*call_)(void*, int) = nullptr;
   void* context_ = nullptr;

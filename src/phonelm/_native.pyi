@@ -41,9 +41,16 @@ class Adapters:
 
 class Session:
     position: int
+    num_dropped: int
+    room: int
+    slides: bool
+    tokens: list[int]
     context_length: int
     adapters: Adapters | None
+    kv_type: str
     kv_bytes: int
+    used_bytes: int
+    logits_are_current: bool
     def prefill(self, tokens: list[int]) -> None: ...
     def prefill_logits(self, tokens: list[int]) -> NDArray[np.float32]: ...
     def logits(self) -> NDArray[np.float32]: ...
@@ -51,6 +58,8 @@ class Session:
     def step(self, token: int, sampler: Sampler) -> int: ...
     def decode(self, token: int, sampler: Sampler, num_tokens: int) -> list[int]: ...
     def truncate(self, position: int) -> None: ...
+    def fork(self, num_tokens: int, context_length: int) -> Session: ...
+    def save(self, path: str) -> None: ...
     def live_fractions(self) -> list[float]: ...
 
 class Model:
@@ -72,14 +81,30 @@ class Model:
         num_threads: int | None = None,
         sparse_ffn: bool = True,
         context_length: int = 0,
+        kv_type: str = "f16",
     ) -> Model: ...
     def read_bandwidth(self) -> float: ...
     def score(
-        self, sequences: list[list[int]], num_scored: list[int], adapters: Adapters | None = None
+        self,
+        sequences: list[list[int]],
+        num_scored: list[int],
+        adapters: Adapters | None = None,
+        kv_type: str = "f16",
     ) -> list[tuple[float, bool]]: ...
-    def kv_bytes(self, context_length: int) -> int: ...
-    def new_session(self, context_length: int, adapters: Adapters | None = None) -> Session: ...
+    def kv_bytes(self, context_length: int, kv_type: str = "f16") -> int: ...
+    def new_session(
+        self,
+        context_length: int,
+        adapters: Adapters | None = None,
+        kv_type: str = "f16",
+        num_sinks: int | None = None,
+    ) -> Session: ...
+    def restore_session(
+        self, path: str, context_length: int = 0, adapters: Adapters | None = None
+    ) -> Session: ...
 
+def evaluate_batch(sessions: list[Session], tokens: list[list[int]]) -> None: ...
+def step_batch(sessions: list[Session], tokens: list[int], samplers: list[Sampler]) -> list[int]: ...
 def bench_matmul(
     type: str,
     rows: int,
@@ -100,6 +125,7 @@ def bench_attention(
     min_time_ms: float = 5.0,
     isa: str = "",
     num_threads: int = 0,
+    kv_type: str = "f16",
 ) -> float: ...
 def bench_norm(
     hidden: int,

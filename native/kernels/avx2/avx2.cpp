@@ -3,6 +3,7 @@
 #include "kernels/avx2/neurons.h"
 #include "kernels/avx2/quantized.h"
 #include "kernels/avx2/vectors.h"
+#include "kernels/byte_panels.h"
 #include "kernels/tables.h"
 
 namespace phonelm {
@@ -106,8 +107,8 @@ void to_half(const float* x, int size, uint16_t* out) {
 
 }  // namespace
 
-const Kernels kAvx2Kernels{"avx2",        matmul,        neuron_rows,   neuron_columns,    half_panels,
-                           quantize<Vec>, rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
-                           scale<Vec>,    to_half};
+const Kernels kAvx2Kernels{"avx2",        matmul,        neuron_rows,    neuron_columns,    half_panels,
+                           quantize<Vec>, rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
+                           scale<Vec>,    to_half,       byte_keys<Vec>, byte_values<Vec>};
 
 }  // namespace phonelm

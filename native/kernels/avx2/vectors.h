@@ -39,6 +39,12 @@ struct Vec {
     best = _mm_max_ps(best, _mm_movehl_ps(best, best));
     return _mm_cvtss_f32(_mm_max_ss(best, _mm_movehdup_ps(best)));
   }
+  static Type load_halves(const uint16_t* x) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
+  }
+  static Type load_bytes(const int8_t* x) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x))));
+  }
   static void store_bytes(int8_t* out, const Type (&rounded)[4]) {
     __m256i ints[4];
     for (int i = 0; i < 4; ++i) ints[i] = _mm256_cvtps_epi32(rounded[i]);

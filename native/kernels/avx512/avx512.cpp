@@ -3,6 +3,7 @@
 #include "kernels/avx512/quantize.h"
 #include "kernels/avx512/quantized.h"
 #include "kernels/avx512/vectors.h"
+#include "kernels/byte_panels.h"
 #include "kernels/tables.h"
 
 namespace phonelm {
@@ -130,8 +131,8 @@ void to_half(const float* x, int size, uint16_t* out) {
 
 }  // namespace
 
-const Kernels kAvx512Kernels{"avx512",          matmul,       neuron_rows,   neuron_columns,
-                             half_panels,       quantize,     rms_norm<Vec>, activate<Vec>,
-                             exponentiate<Vec>, maximum<Vec>, scale<Vec>,    to_half};
+const Kernels kAvx512Kernels{"avx512",   matmul,        neuron_rows,    neuron_columns,    half_panels,
+                             quantize,   rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
+                             scale<Vec>, to_half,       byte_keys<Vec>, byte_values<Vec>};
 
 }  // namespace phonelm

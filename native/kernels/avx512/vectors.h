@@ -31,6 +31,12 @@ struct Vec {
   }
   static float reduce_add(Type a) { return _mm512_reduce_add_ps(a); }
   static float reduce_max(Type a) { return _mm512_reduce_max_ps(a); }
+  static Type load_halves(const uint16_t* x) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
+  }
+  static Type load_bytes(const int8_t* x) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
+  }
   static void store_bytes(int8_t* out, const Type (&rounded)[2]) {
     for (int i = 0; i < 2; ++i) {
       const __m128i bytes = _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(rounded[i]));

@@ -1,3 +1,4 @@
+#include "kernels/byte_panels.h"
 #include "kernels/neon/sdot.h"
 
 namespace phonelm {
@@ -64,8 +65,8 @@ constexpr int kBatch = 4;
 
 namespace phonelm {
 
-const Kernels kI8mmKernels{"i8mm",        matmul,        neuron_rows,   neuron_columns,    half_panels,
-                           quantize<Vec>, rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
-                           scale<Vec>,    to_half};
+const Kernels kI8mmKernels{"i8mm",        matmul,        neuron_rows,    neuron_columns,    half_panels,
+                           quantize<Vec>, rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
+                           scale<Vec>,    to_half,       byte_keys<Vec>, byte_values<Vec>};
 
 }  // namespace phonelm

@@ -1,3 +1,4 @@
+#include "kernels/byte_panels.h"
 #include "kernels/neon/tiles.h"
 
 namespace phonelm {
@@ -75,8 +76,8 @@ constexpr int kBatch = 2;
 
 namespace phonelm {
 
-const Kernels kNeonKernels{"neon",        matmul,        neuron_rows,   neuron_columns,    half_panels,
-                           quantize<Vec>, rms_norm<Vec>, activate<Vec>, exponentiate<Vec>, maximum<Vec>,
-                           scale<Vec>,    to_half};
+const Kernels kNeonKernels{"neon",        matmul,        neuron_rows,    neuron_columns,    half_panels,
+                           quantize<Vec>, rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
+                           scale<Vec>,    to_half,       byte_keys<Vec>, byte_values<Vec>};
 
 }  // namespace phonelm

@@ -30,6 +30,13 @@ struct Vec {
   }
   static float reduce_add(Type a) { return vaddvq_f32(a); }
   static float reduce_max(Type a) { return vmaxnmvq_f32(a); }
+  static Type load_halves(const uint16_t* x) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x))); }
+  static Type load_bytes(const int8_t* x) {
+    int32_t four;
+    std::memcpy(&four, x, sizeof four);
+    const int16x8_t wide = vmovl_s8(vcreate_s8(static_cast<uint32_t>(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+  }
   static void store_bytes(int8_t* out, const Type (&rounded)[8]) {
     int16x8_t halves[4];
     for (int i = 0; i < 4; ++i) {

@@ -277,9 +277,51 @@ void to_half(const float* x, int size, uint16_t* out) {
   for (int i = 0; i < size; ++i) out[i] = f32_to_f16(x[i]);
 }
 
+// Quant and scale of a key's dimension, or of a value's.
+float byte_key(const ByteBlocks& w, int position, int dim) {
+  const int group = dim / kGroupSize;
+  const std::byte* place = w.block(position / kPanelRows) +
+                           static_cast<size_t>(group) * (ByteBlocks::kScalesBytes + kGroupSize * kPanelRows);
+  const auto* quants = reinterpret_cast<const int8_t*>(place + ByteBlocks::kScalesBytes);
+  const int lane = position % kPanelRows;
+  return half_at(place, lane) * static_cast<float>(quants[dim % kGroupSize * kPanelRows + lane]);
+}
+
+float byte_value(const ByteBlocks& w, int position, int dim) {
+  const std::byte* block = w.block(position / kPanelRows);
+  const int lane = position % kPanelRows;
+  const size_t scales_bytes = static_cast<size_t>(w.num_groups()) * ByteBlocks::kScalesBytes;
+  const auto* quants = reinterpret_cast<const int8_t*>(block + scales_bytes);
+  return half_at(block, dim / kGroupSize * kPanelRows + lane) *
+         static_cast<float>(quants[lane * w.value_stride() + dim]);
+}
+
+void byte_keys(const ByteBlocks& w, const float* a, int a_stride, int num_rows, float* out, int out_stride) {
+  for (int row = 0; row < num_rows; ++row) {
+    for (int position = 0; position < w.num_positions; ++position) {
+      float sum = 0.0f;
+      for (int dim = 0; dim < w.head_dim; ++dim) sum += a[row * a_stride + dim] * byte_key(w, position, dim);
+      out[row * out_stride + position] = sum;
+    }
+  }
+}
+
+void byte_values(const ByteBlocks& w, const float* a, int a_stride, int num_rows, float* out,
+                 int out_stride) {
+  for (int row = 0; row < num_rows; ++row) {
+    for (int dim = 0; dim < w.head_dim; ++dim) {
+      float& sum = out[row * out_stride + dim];
+      for (int position = 0; position < w.num_positions; ++position) {
+        sum += a[row * a_stride + position] * byte_value(w, position, dim);
+      }
+    }
+  }
+}
+
 }  // namespace
 
-const Kernels kScalarKernels{"scalar", matmul,   neuron_rows,  neuron_columns, half_panels, quantize,
-                             rms_norm, activate, exponentiate, maximum,        scale,       to_half};
+const Kernels kScalarKernels{"scalar", matmul,   neuron_rows, neuron_columns, half_panels,
+                             quantize, rms_norm, activate,    exponentiate,   maximum,
+                             scale,    to_half,  byte_keys,   byte_values};
 
 }  // namespace phonelm

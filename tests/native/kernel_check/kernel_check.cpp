@@ -47,6 +47,7 @@ class Checks {
       each("to_panel", type, [&](Random& random) { check_to_panel(random, type); });
     }
     each("half_panels", [&](Random& random) { check_half_panels(table, random); });
+    each("byte_keys_and_values", [&](Random& random) { check_byte_keys_and_values(table, random); });
     each("quantize", [&](Random& random) { check_quantize(table, random); });
     each("rms_norm", [&](Random& random) { check_rms_norm(table, random); });
     each("activate", [&](Random& random) { check_activate(table, random); });

@@ -1,4 +1,5 @@
 // Products of panels.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -75,6 +76,44 @@ void check_half_panels(const Kernels& kernels, Random& random) {
   kernels.half_panels(panels, a.data(), a_stride, num_rows, out.values.data(), out_stride, accumulate);
   scalar().half_panels(panels, a.data(), a_stride, num_rows, out.expected.data(), out_stride, accumulate);
   require_near(out.values, out.expected, kRounding * static_cast<float>(num_k + 1));
+}
+
+void check_byte_keys_and_values(const Kernels& kernels, Random& random) {
+  const int head_dim = 2 * random.between(1, 70);
+  const int num_positions = random.between(1, 50);
+  const int num_blocks = (num_positions + kPanelRows - 1) / kPanelRows;
+  const int num_rows = random.between(1, 20);
+  ByteBlocks blocks{nullptr, 0, head_dim, num_positions};
+  const int width = std::max(head_dim, blocks.value_stride());
+  blocks.block_bytes =
+      static_cast<size_t>(blocks.num_groups()) * ByteBlocks::kScalesBytes + product(kPanelRows, width);
+  // Any byte is a quant, but not any two a scale that can be compared.
+  Guarded<std::byte> bytes(static_cast<size_t>(num_blocks) * blocks.block_bytes);
+  for (auto& byte : bytes) byte = random.chance(0.5) ? std::byte{0x2f} : std::byte{0x31};
+  blocks.data = bytes.data();
+
+  const auto a = random_floats(random, product(num_rows, head_dim));
+  const int out_stride = num_blocks * kPanelRows + random.between(0, 5);
+  const size_t out_size = product(num_rows - 1, out_stride) + product(num_blocks, kPanelRows);
+  ByteBlocks whole = blocks;
+  whole.num_positions = num_blocks * kPanelRows;
+  const Outputs scores(random, out_size);
+  kernels.byte_keys(whole, a.data(), head_dim, num_rows, scores.values.data(), out_stride);
+  scalar().byte_keys(whole, a.data(), head_dim, num_rows, scores.expected.data(), out_stride);
+  require_near(scores.values, scores.expected, 10.0f * kRounding * static_cast<float>(head_dim));
+
+  const auto weights = random_floats(random, product(num_rows, out_stride));
+  const int value_stride = blocks.value_stride() + random.between(0, 5);
+  const Outputs out(random, product(num_rows - 1, value_stride) + static_cast<size_t>(blocks.value_stride()));
+  kernels.byte_values(blocks, weights.data(), out_stride, num_rows, out.values.data(), value_stride);
+  scalar().byte_values(blocks, weights.data(), out_stride, num_rows, out.expected.data(), value_stride);
+  for (int row = 0; row < num_rows; ++row) {
+    for (int dim = 0; dim < head_dim; ++dim) {
+      const size_t at = product(row, value_stride) + static_cast<size_t>(dim);
+      require_near("a value", out.values[at], out.expected[at],
+                   10.0f * kRounding * static_cast<float>(num_positions));
+    }
+  }
 }
 
 }  // namespace phonelm
