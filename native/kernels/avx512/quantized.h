@@ -19,112 +19,10 @@
 //   batch of 64           44   40   40   37   41     41   34   38   38   37   38   multiply-adds a cycle
 #pragma once
 
-#include "kernels/avx512/vectors.h"
-#include "kernels/planes.h"
+#include "kernels/avx512/weights.h"
 
 namespace phonelm {
 namespace {
-
-// The vector type of planes.h.
-struct Bytes {
-  using Type = __m512i;
-  static Type load(const void* data) { return _mm512_loadu_si512(data); }
-  static Type set(int byte) { return _mm512_set1_epi8(static_cast<char>(byte)); }
-  template <int bits>
-  static Type left(Type a) {
-    return _mm512_slli_epi16(a, bits);
-  }
-  template <int bits>
-  static Type right(Type a) {
-    return _mm512_srli_epi16(a, bits);
-  }
-  static Type both(Type a, Type b) { return _mm512_and_si512(a, b); }
-  static Type or_both(Type a, Type b, Type c) { return _mm512_ternarylogic_epi32(a, b, c, 0xf8); }
-  static Type lookup(const uint8_t (&table)[16], Type places) {
-    const __m128i entries = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), places);
-  }
-};
-
-// The zero point that the activations' offsets are made for.
-template <TensorType type>
-constexpr int kOffsetUnit = tile_format(type).num_scales() == 2 ? 32 : 8;
-
-// Q3_K's levels are taken 8 times, which costs nothing (its bits are moved anyway), so that their zero point
-// is 32 too; its scales are divided by 8.
-template <TensorType type>
-constexpr int kLift = type == TensorType::Q3_K ? 3 : 0;
-
-// What multiplies the dot products of a group's 16 rows, and what is added; one for each half or for all.
-template <int num>
-struct Factors {
-  __m512 scales[num];
-  __m512 minima[num];
-};
-
-inline __m512 to_float(__m512i numbers) { return _mm512_cvtepi32_ps(numbers); }
-
-// A group's sub-scales and sub-minima; 1 is understood in types that have none.
-template <TensorType type>
-inline auto load_sub_scales(const std::byte* tile, int group) {
-  constexpr TileFormat format = tile_format(type);
-  Factors<format.num_scales()> factors;
-  const auto* pairs = reinterpret_cast<const __m128i*>(tile + format.sub_scales_at()) + 2 * group;
-  if constexpr (format.sub_scales == SubScales::ScaleAndMinimum) {
-    factors.scales[0] = to_float(_mm512_cvtepu8_epi32(_mm_loadu_si128(pairs)));
-    factors.minima[0] = to_float(_mm512_cvtepu8_epi32(_mm_loadu_si128(pairs + 1)));
-    return factors;
-  }
-  for (int half = 0; half < 2; ++half) {
-    const __m128i bytes = _mm_loadu_si128(pairs + half);
-    if constexpr (format.sub_scales == SubScales::HalfScales) {
-      factors.scales[half] = to_float(_mm512_cvtepi8_epi32(bytes));
-    } else {
-      const __m512 numbers = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-      const __m512i both = _mm512_cvtepu8_epi32(bytes);
-      // The permutation looks at the low nibbles only.
-      factors.scales[half] = _mm512_permutexvar_ps(both, numbers);
-      factors.minima[half] = to_float(_mm512_srli_epi32(both, 4));
-    }
-  }
-  return factors;
-}
-
-// The rows' own scales and minima.
-template <TensorType type>
-inline Factors<1> load_row_factors(const std::byte* tile) {
-  Factors<1> factors;
-  factors.scales[0] = load_halves(tile);
-  if constexpr (kLift<type> > 0) {
-    factors.scales[0] = _mm512_mul_ps(factors.scales[0], _mm512_set1_ps(1.0f / (1 << kLift<type>)));
-  }
-  if constexpr (tile_format(type).has_minimum) factors.minima[0] = load_halves(tile + 2 * kPanelRows);
-  return factors;
-}
-
-// Both multiplied.
-template <TensorType type>
-inline auto load_factors(const std::byte* tile, int group) {
-  constexpr TileFormat format = tile_format(type);
-  const Factors<1> row = load_row_factors<type>(tile);
-  if constexpr (format.sub_scales == SubScales::None) {
-    return row;
-  } else {
-    auto factors = load_sub_scales<type>(tile, group);
-    for (int i = 0; i < format.num_scales(); ++i) {
-      factors.scales[i] = _mm512_mul_ps(factors.scales[i], row.scales[0]);
-      if constexpr (format.has_minimum) factors.minima[i] = _mm512_mul_ps(factors.minima[i], row.minima[0]);
-    }
-    return factors;
-  }
-}
-
-// Without the rows' factors where those come late.
-template <TensorType type, bool late>
-inline auto group_factors(const std::byte* tile, int group) {
-  if constexpr (late) return load_sub_scales<type>(tile, group);
-  if constexpr (!late) return load_factors<type>(tile, group);
-}
 
 // One term of all tokens; the offsets are those of halves for types with two scales.
 struct Term {
@@ -132,6 +30,17 @@ struct Term {
   const float* scales;
   const int32_t* offsets;
 };
+
+struct Terms {
+  Term first, second;
+};
+
+template <TensorType type>
+inline Terms terms_of(const Activations& input) {
+  constexpr bool halves = tile_format(type).num_scales() == 2;
+  return {{input.quants, input.scales, halves ? input.half_offsets : input.offsets},
+          {input.low_quants, input.low_scales, halves ? input.low_half_offsets : input.low_offsets}};
+}
 
 // What the zero point adds to the dot products of a group or half.
 template <TensorType type>
@@ -193,12 +102,12 @@ inline __m512 add_term(const __m512i (&w)[kGroupRegisters], const Factors<num>& 
 // With both terms: the second's scale is the first's over kLowSteps.
 template <TensorType type, int num>
 inline __m512 add_both_terms(const __m512i (&w)[kGroupRegisters], const Factors<num>& factors,
-                             const Term& first, const Term& second, size_t place, __m512 sum) {
-  auto dots = dot_group<type>(w, first, place);
-  const auto low = dot_group<type>(w, second, place);
+                             const Terms& terms, size_t place, __m512 sum) {
+  auto dots = dot_group<type>(w, terms.first, place);
+  const auto low = dot_group<type>(w, terms.second, place);
   const __m512 step = _mm512_set1_ps(1.0f / kLowSteps);
   for (int i = 0; i < num; ++i) dots.values[i] = _mm512_fmadd_ps(low.values[i], step, dots.values[i]);
-  return add_dots(dots, factors, first.scales[place], sum);
+  return add_dots(dots, factors, terms.first.scales[place], sum);
 }
 
 template <int num_scales>
@@ -221,61 +130,100 @@ inline void prefetch(const std::byte* data) {
   for (size_t line = 0; line < num_bytes; line += 64) _mm_prefetch(data + kPrefetchBytes + line, _MM_HINT_T0);
 }
 
+// A group's products with `num` tokens from `place` on, added to their sums; bit t of `low_tokens` says that
+// token t has a second term.
+template <TensorType type, int num, int num_scales>
+[[gnu::always_inline]] inline void add_batch(const __m512i (&w)[kGroupRegisters],
+                                             const Factors<num_scales>& factors, const Activations& input,
+                                             const Terms& terms, size_t place, unsigned low_tokens,
+                                             __m512 (&sums)[num]) {
+#pragma GCC unroll 16
+  for (size_t t = 0; t < num; ++t) {
+    sums[t] = add_term<type>(w, factors, terms.first, place + t, sums[t]);
+    if constexpr (tile_format(type).has_minimum) sums[t] = add_minima(factors, input, place + t, sums[t]);
+  }
+  if ((low_tokens & ((1u << num) - 1)) == 0) return;
+#pragma GCC unroll 16
+  for (size_t t = 0; t < num; ++t) {
+    if ((low_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, terms.second, place + t, sums[t]);
+  }
+}
+
+// A tile's product with the token at `place`, added to `total`; bit `bit` of a group's mask says that it has
+// a second term.
+template <TensorType type>
+[[gnu::always_inline]] inline __m512 add_tile(const std::byte* tile, const Activations& input,
+                                              const Terms& terms, size_t place, const uint16_t* low_mask,
+                                              int bit, __m512 total) {
+  constexpr TileFormat format = tile_format(type);
+  constexpr size_t step_bytes = format.num_bytes() / format.num_groups();
+  // The groups of a K-quant are added before they are multiplied with the rows' scales.
+  constexpr bool late = format.sub_scales != SubScales::None;
+  __m512 sum = late ? _mm512_setzero_ps() : total;
+  __m512 minima = _mm512_setzero_ps();
+  const std::byte* quants = tile + format.quants_at();
+  for (int group = 0; group < format.num_groups(); ++group, quants += format.group_bytes()) {
+    prefetch<step_bytes>(tile + static_cast<size_t>(group) * step_bytes);
+    __m512i w[kGroupRegisters];
+    unpack_group<type, Bytes, kLift<type>>(quants, w);
+    const auto factors = group_factors<type, late>(tile, group);
+    const size_t here = place + static_cast<size_t>(group * input.block);
+    sum = (low_mask[group] >> bit) & 1 ? add_both_terms<type>(w, factors, terms, here, sum)
+                                       : add_term<type>(w, factors, terms.first, here, sum);
+    __m512& minima_sum = late ? minima : sum;
+    if constexpr (format.has_minimum) minima_sum = add_minima(factors, input, here, minima_sum);
+  }
+  if constexpr (!late) return sum;
+  const Factors<1> row = load_row_factors<type>(tile);
+  total = _mm512_fmadd_ps(sum, row.scales[0], total);
+  return format.has_minimum ? _mm512_fmadd_ps(minima, row.minima[0], total) : total;
+}
+
+// The same of several tokens that lie next to each other, bit t of the mask for token t.
+template <TensorType type, int num>
+[[gnu::always_inline]] inline void add_tile(const std::byte* tile, const Activations& input,
+                                            const Terms& terms, size_t place, const uint16_t* low_mask,
+                                            int first_bit, __m512 (&sums)[num]) {
+  constexpr TileFormat format = tile_format(type);
+  const std::byte* quants = tile + format.quants_at();
+  for (int group = 0; group < format.num_groups(); ++group, quants += format.group_bytes()) {
+    __m512i w[kGroupRegisters];
+    unpack_group<type, Bytes, kLift<type>>(quants, w);
+    const auto factors = load_factors<type>(tile, group);
+    const size_t here = place + static_cast<size_t>(group * input.block);
+#pragma GCC unroll 16
+    for (size_t t = 0; t < num; ++t) {
+      sums[t] = add_term<type>(w, factors, terms.first, here + t, sums[t]);
+      if constexpr (format.has_minimum) sums[t] = add_minima(factors, input, here + t, sums[t]);
+    }
+    const unsigned low_tokens = static_cast<unsigned>(low_mask[group]) >> first_bit;
+    if ((low_tokens & ((1u << num) - 1)) == 0) continue;
+#pragma GCC unroll 16
+    for (size_t t = 0; t < num; ++t) {
+      if ((low_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, terms.second, here + t, sums[t]);
+    }
+  }
+}
+
 // 16 rows times `num` tokens that lie next to each other in one block of the activations.
 template <TensorType type, int num>
 inline void quantized_panel(const std::byte* tile, const Activations& input, int token, float* out,
                             int out_stride, bool accumulate) {
   constexpr TileFormat format = tile_format(type);
-  constexpr size_t step_bytes = format.num_bytes() / format.num_groups();
-  constexpr bool halves = format.num_scales() == 2;
-  const Term first{input.quants, input.scales, halves ? input.half_offsets : input.offsets};
-  const Term second{input.low_quants, input.low_scales, halves ? input.low_half_offsets : input.low_offsets};
-  // A single token's groups of a K-quant are added before they are multiplied with the rows' scales.
-  constexpr bool late = num == 1 && format.sub_scales != SubScales::None;
-  __m512 sums[num];
-  for (int t = 0; t < num; ++t) sums[t] = _mm512_setzero_ps();
+  const Terms terms = terms_of<type>(input);
   const auto block = static_cast<size_t>(input.block);
   size_t place = input.group_at(token, 0);
   const int first_bit = token % input.block;
   const uint16_t* low_mask = input.low_tokens + place / block;
   const int num_tiles = input.num_groups / format.num_groups();
-  for (int index = 0; index < num_tiles; ++index, tile += format.num_bytes()) {
-    const std::byte* quants = tile + format.quants_at();
-    __m512 late_sum = _mm512_setzero_ps();
-    __m512 late_minima = _mm512_setzero_ps();
-    for (int group = 0; group < format.num_groups();
-         ++group, quants += format.group_bytes(), place += block) {
-      if constexpr (num == 1) prefetch<step_bytes>(tile + static_cast<size_t>(group) * step_bytes);
-      __m512i w[kGroupRegisters];
-      unpack_group<type, Bytes, kLift<type>>(quants, w);
-      const auto factors = group_factors<type, late>(tile, group);
-      const unsigned low_tokens = static_cast<unsigned>(*low_mask++) >> first_bit;
-      if constexpr (format.has_minimum) {
-#pragma GCC unroll 16
-        for (size_t t = 0; t < num; ++t) {
-          __m512& minima = late ? late_minima : sums[t];
-          minima = add_minima(factors, input, place + t, minima);
-        }
-      }
-      if constexpr (num == 1) {
-        __m512& sum = late ? late_sum : sums[0];
-        sum = low_tokens & 1 ? add_both_terms<type>(w, factors, first, second, place, sum)
-                             : add_term<type>(w, factors, first, place, sum);
-        continue;
-      }
-#pragma GCC unroll 16
-      for (size_t t = 0; t < num; ++t) sums[t] = add_term<type>(w, factors, first, place + t, sums[t]);
-      if ((low_tokens & ((1u << num) - 1)) == 0) continue;
-#pragma GCC unroll 16
-      for (size_t t = 0; t < num; ++t) {
-        if ((low_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, second, place + t, sums[t]);
-      }
-    }
-    if constexpr (late) {
-      const Factors<1> row = load_row_factors<type>(tile);
-      sums[0] = _mm512_fmadd_ps(late_sum, row.scales[0], sums[0]);
-      if constexpr (format.has_minimum) sums[0] = _mm512_fmadd_ps(late_minima, row.minima[0], sums[0]);
-    }
+  __m512 sums[num];
+  for (int t = 0; t < num; ++t) sums[t] = _mm512_setzero_ps();
+  for (int index = 0; index < num_tiles; ++index) {
+    if constexpr (num == 1) sums[0] = add_tile<type>(tile, input, terms, place, low_mask, first_bit, sums[0]);
+    if constexpr (num > 1) add_tile<type>(tile, input, terms, place, low_mask, first_bit, sums);
+    tile += format.num_bytes();
+    place += format.num_groups() * block;
+    low_mask += format.num_groups();
   }
   for (int t = 0; t < num; ++t, out += out_stride) {
     _mm512_storeu_ps(out, accumulate ? _mm512_add_ps(_mm512_loadu_ps(out), sums[t]) : sums[t]);
