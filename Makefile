@@ -34,7 +34,9 @@ native-check: install
 
 # The tests that compare with a real model skip where it can not be fetched.
 test: install lint native-check
-	$(BIN)/phonelm pull smollm2-135m-instruct || echo "no real model: its tests will skip"
+	for name in smollm2-135m-instruct gemma-3-270m; do \
+		$(BIN)/phonelm pull $$name || echo "no real model $$name: its tests will skip"; \
+	done
 	$(BIN)/pytest -m "slow or not slow"
 
 # Sets the other runtimes up on first use: llama.cpp is built from source, which takes minutes.

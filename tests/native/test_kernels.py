@@ -142,7 +142,10 @@ def test_elementwise(isa: str, size: int, seed: int) -> None:
     np.testing.assert_allclose(norm, expected, rtol=1e-4, atol=1e-6)
 
     positive = np.maximum(x, 0)
-    activated = {"silu": x / (1 + np.exp(-x.astype(np.float64))), "relu": positive, "relu2": positive**2}
+    wide = x.astype(np.float64)
+    silu = wide / (1 + np.exp(-wide))
+    gelu_tanh = wide * (1 + np.tanh(np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3))) / 2
+    activated = {"silu": silu, "relu": positive, "relu2": positive**2, "gelu_tanh": gelu_tanh}
     for kind, value in activated.items():
         np.testing.assert_allclose(_native.kernel_activate(isa, kind, x, y), value * y, rtol=1e-5, atol=1e-6)
 

