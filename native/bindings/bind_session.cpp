@@ -158,6 +158,7 @@ void bind_session(nb::module_& m, nb::class_<Model>& model) {
                      return s.locked([](Session& session) { return Tokens(session.tokens()); });
                    })
       .def_prop_ro("slides", [](GuardedSession& s) { return s.session->slides(); })
+      .def_prop_ro("num_sinks", [](GuardedSession& s) { return s.session->options().num_sinks; })
       .def_prop_ro("context_length", [](GuardedSession& s) { return s.session->context_length(); })
       .def_prop_ro("kv_type", [](GuardedSession& s) { return kv_type_name(s.session->options().kv_type); })
       .def_prop_ro("adapters", [](GuardedSession& s) { return s.session->adapters(); })

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 MAX_THREADS: int
 
 def cpu_info() -> dict[str, Any]: ...
+def available_memory(root: str = "") -> tuple[int, str]: ...
 def read_metadata(path: str) -> dict[str, Any]: ...
 def read_tensors(path: str) -> list[dict[str, Any]]: ...
 
@@ -44,6 +45,7 @@ class Session:
     num_dropped: int
     room: int
     slides: bool
+    num_sinks: int | None
     tokens: list[int]
     context_length: int
     adapters: Adapters | None

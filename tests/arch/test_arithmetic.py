@@ -95,7 +95,7 @@ def test_weight_bytes_fall_back_to_f16_where_blocks_do_not_fit() -> None:
 def test_kv_bytes() -> None:
     assert kv_bytes_per_token(preset("phonelm-0.5b")) == 96 * 1024
     assert kv_bytes_per_token(preset("phonelm-1.5b")) == 190 * 1024
-    assert kv_bytes_per_token(TINY, "q8_0") == 3 * 2 * 34
+    assert kv_bytes_per_token(TINY, "q8_0") == 3 * 2 * 2 * (16 + 2)
 
 
 @pytest.mark.parametrize(

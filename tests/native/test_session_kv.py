@@ -110,7 +110,9 @@ def test_divergence_of_2000_tokens(model: Any) -> None:
     divergences = []
     for begin in range(0, 2000, 500):
         chunk = tokens[begin : begin + 500]
-        f16, q8_0 = (model.new_session(512, kv_type=kv_type).prefill_logits(chunk) for kv_type in ("f16", "q8_0"))
+        f16, q8_0 = (
+            model.new_session(512, kv_type=kv_type).prefill_logits(chunk) for kv_type in ("f16", "q8_0")
+        )
         divergences.append(kl_divergence(f16, q8_0))
     assert np.mean(divergences) < 0.002
 

@@ -123,9 +123,10 @@ def kv_bytes_per_token(config: DecoderConfig, type: str = "f16") -> int:
     """Bytes of keys and values that one token leaves in the cache; `type` is f16 or q8_0."""
     if type not in ("f16", "q8_0"):
         raise ValueError(f"unknown KV cache type {type!r}; choose f16 or q8_0")
-    elements, size = BLOCKS[type]
-    widths = (config.kv_heads_at(layer) * config.head_dim for layer in range(config.num_layers))
-    return sum(2 * -(-width // elements) * size for width in widths)
+    # In q8_0 every head has groups of its own, the last of which may be shorter: a byte a number and a scale.
+    scales = 2 * -(-config.head_dim // 32)
+    head_bytes = config.head_dim + scales if type == "q8_0" else 2 * config.head_dim
+    return sum(2 * config.kv_heads_at(layer) * head_bytes for layer in range(config.num_layers))
 
 
 def _runs(config: DecoderConfig, tensor: TensorShape) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-KV_TYPES = ("f16",)
+KV_TYPES = ("f16", "q8_0")
 """Types in which the runtime can keep keys and values."""
 
 

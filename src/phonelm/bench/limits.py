@@ -41,7 +41,11 @@ def bytes_by_type(sizes: Mapping[str, int], types: Mapping[str, str]) -> dict[st
 
 
 def decode_bytes(
-    sizes: Mapping[str, int], config: DecoderConfig, prompt_tokens: int, generated_tokens: int
+    sizes: Mapping[str, int],
+    config: DecoderConfig,
+    prompt_tokens: int,
+    generated_tokens: int,
+    kv_type: str = "f16",
 ) -> int:
     """Bytes that one of the generated tokens reads on average: weights, keys and values.
 
@@ -50,7 +54,7 @@ def decode_bytes(
     """
     untied = "output.weight" in sizes
     weights = sum(size for name, size in sizes.items() if not (untied and name == "token_embd.weight"))
-    return weights + round(kv_bytes_per_token(config) * (prompt_tokens + (generated_tokens + 1) / 2))
+    return weights + round(kv_bytes_per_token(config, kv_type) * (prompt_tokens + (generated_tokens + 1) / 2))
 
 
 def skipped_bytes(

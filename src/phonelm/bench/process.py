@@ -29,6 +29,7 @@ def measure_file(
     num_threads: int | None = None,
     isa: str | None = None,
     sparse_ffn: bool = True,
+    kv_type: str = "f16",
 ) -> BenchResult:
     """Load and measure a model in a process of its own, which ends when this call does, however that ends.
 
@@ -41,6 +42,7 @@ def measure_file(
         "num_threads": num_threads,
         "isa": isa,
         "sparse_ffn": sparse_ffn,
+        "kv_type": kv_type,
         # What does not fit into memory together with its keys and values is refused before it is read.
         "context_length": prompt_tokens + generate,
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phonelm.arch import flops_per_token
-from phonelm.bench.checks import KV_TYPES, check_context, check_counts
+from phonelm.bench.checks import check_context, check_counts
 from phonelm.bench.limits import (
     best_rate,
     bytes_by_type,
@@ -49,14 +49,14 @@ def time_model(
     native, sizes, peak = model.native, packed_bytes(model.native), peak_rss_bytes()
     kv_bytes = runs[0].kv_bytes
     live = [statistics.mean(shares) for shares in zip(*(run.live_fractions for run in runs), strict=True)]
-    dense_bytes = decode_bytes(sizes, model.config, prompt_tokens, generate)
+    dense_bytes = decode_bytes(sizes, model.config, prompt_tokens, generate, model.kv_type)
     return Timing(
         model=model.path.name,
         path=str(model.path),
         isa=native.isa,
         prefill_threads=native.prefill_threads,
         decode_threads=native.decode_threads,
-        kv_type=KV_TYPES[0],
+        kv_type=model.kv_type,
         weight_types=bytes_by_type(sizes, native.tensor_types),
         prompt_tokens=prompt_tokens,
         generated_tokens=generate,
@@ -105,7 +105,7 @@ def time_run(model: Model, prompt: list[int], generate: int) -> Run:
     from phonelm import _native
 
     sampler = _native.Sampler()
-    session = model.native.new_session(len(prompt) + generate)
+    session = model.native.new_session(len(prompt) + generate, kv_type=model.kv_type)
     start = time.perf_counter()
     session.prefill(prompt)
     first = session.sample(sampler)

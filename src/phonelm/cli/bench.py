@@ -25,7 +25,7 @@ def bench(
         int | None, typer.Option(min=1, max=256, help="Threads; chosen by a short measurement if not given.")
     ] = None,
     isa: Annotated[str | None, typer.Option(help="Instruction set; the fastest here if not given.")] = None,
-    kv: Annotated[str, typer.Option(help="Type of keys and values in the cache.")] = "f16",
+    kv: Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")] = "f16",
     dense: Annotated[
         bool, typer.Option("--dense", help="Compute the dead neurons of ReLU models too.")
     ] = False,
@@ -58,6 +58,7 @@ def bench(
         "num_threads": threads,
         "isa": isa,
         "sparse_ffn": not dense,
+        "kv_type": kv,
     }
     paths = [resolve(model) for model in models]
     for path in paths:

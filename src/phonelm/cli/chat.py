@@ -28,6 +28,7 @@ def chat(
         int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")
     ] = None,
     context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
+    kv: Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")] = "f16",
     lora: Annotated[
         list[str] | None,
         typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
@@ -54,7 +55,7 @@ def chat(
     }
     SamplingOptions(**options)  # type: ignore[arg-type]
     adapters = [parse_adapter(text) for text in lora or ()]
-    with load(model, num_threads=threads, context_length=context, adapters=adapters) as loaded:
+    with load(model, num_threads=threads, context_length=context, adapters=adapters, kv_type=kv) as loaded:
         # Refuses a model that cannot chat before the first question is typed.
         loaded.chat_ids([{"role": "user", "content": "Hello"}])
         if sys.stdin.isatty():

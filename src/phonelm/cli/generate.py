@@ -22,6 +22,10 @@ def generate(
         int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")
     ] = None,
     context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
+    kv: Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")] = "f16",
+    slide: Annotated[
+        bool, typer.Option("--slide", help="Forget the oldest tokens when the context is full, and go on.")
+    ] = False,
     lora: Annotated[
         list[str] | None,
         typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
@@ -40,7 +44,7 @@ def generate(
 
     text = sys.stdin.read() if prompt == "-" else prompt
     adapters = [parse_adapter(text) for text in lora or ()]
-    with load(model, num_threads=threads, context_length=context, adapters=adapters) as loaded:
+    with load(model, num_threads=threads, context_length=context, adapters=adapters, kv_type=kv) as loaded:
         pieces = loaded.generate(
             text,
             max_tokens=max_tokens,
@@ -49,6 +53,7 @@ def generate(
             top_p=top_p,
             min_p=min_p,
             seed=seed,
+            context_overflow="slide" if slide else "stop",
         )
         if json_:
             print(json.dumps(_document(model, text, "".join(pieces), pieces), ensure_ascii=False))

@@ -1,18 +1,22 @@
 """Python face of the native runtime: load a model, tokenize, read logits, generate text, chat."""
 
 from phonelm.engine.adapters import AdapterSource, parse_adapter
+from phonelm.engine.batch import Completion
 from phonelm.engine.chat_template import ChatTemplate
 from phonelm.engine.generation import Generation, SamplingOptions
 from phonelm.engine.loading import load, resolve
 from phonelm.engine.model import Model
+from phonelm.engine.session import Session
 from phonelm.engine.tokenizer import Tokenizer
 
 __all__ = [
     "AdapterSource",
     "ChatTemplate",
+    "Completion",
     "Generation",
     "Model",
     "SamplingOptions",
+    "Session",
     "Tokenizer",
     "load",
     "parse_adapter",

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from phonelm import _native
     from phonelm.engine.tokenizer import Tokenizer
 
-FinishReason = Literal["stop", "length", "context"]
-PREFILL_CHUNK = 512
-"""Tokens evaluated at once, so that Ctrl-C is heard within a long prompt."""
+FinishReason = Literal["stop", "length", "context", "cancelled"]
+ContextOverflow = Literal["stop", "slide"]
+PREFILL_CHUNK = 256
+"""Tokens evaluated at once (one pass of the native core), so that Ctrl-C is heard within a long prompt."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class SamplingOptions:
 
     `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 keep all tokens. `seed` None draws one.
     `stop` texts end the answer and are not part of it. `max_tokens` None goes on until the context is full.
-    Raises `ValueError` for a value out of range.
+    `context_overflow` "slide" forgets the oldest tokens but the first ones when the context is full, and goes
+    on; "stop" ends there. Raises `ValueError` for a value out of range.
     """
 
     max_tokens: int | None = None
@@ -36,6 +38,7 @@ class SamplingOptions:
     min_p: float = 0.0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    context_overflow: ContextOverflow = "stop"
 
     def __post_init__(self) -> None:
         _require(
@@ -48,6 +51,10 @@ class SamplingOptions:
         _require(
             self.max_tokens is None or self.max_tokens >= 1,
             f"max_tokens is {self.max_tokens}; give 1 or more",
+        )
+        _require(
+            self.context_overflow in ("stop", "slide"),
+            f"context_overflow is {self.context_overflow!r}; give 'stop' or 'slide'",
         )
         _require(all(self.stop), "a stop text is empty; leave it out or give some text")
         if self.seed is None:
@@ -64,9 +71,9 @@ class Generation(Iterator[str]):
     """Pieces of text as they are made; whole characters only.
 
     While and after it runs: `tokens` (ids made so far, without the one that ended it), `finish_reason`
-    ("stop": the model or a stop text ended it; "length": `max_tokens`; "context": the context is full; None:
-    not finished), `prompt_tokens`, `reused_tokens` (of the prompt, found evaluated in the session),
-    `prefill_s` and `decode_s` (seconds in the native core).
+    ("stop": the model or a stop text ended it; "length": `max_tokens`; "context": the context is full;
+    "cancelled": `cancel` was called; None: not finished), `prompt_tokens`, `reused_tokens` (of the prompt,
+    found evaluated in the session), `prefill_s` and `decode_s` (seconds in the native core).
     """
 
     def __init__(
@@ -89,7 +96,8 @@ class Generation(Iterator[str]):
         self._evaluated = list(prompt)
         self._tokenizer = tokenizer
         self._release = release
-        self._sampler = _new_sampler(options)
+        self._sampler = new_sampler(options)
+        self._cancelled = False
         self._pieces = self._run()
 
     def __next__(self) -> str:
@@ -98,6 +106,10 @@ class Generation(Iterator[str]):
     def close(self) -> None:
         """End the run now; what was made so far stays."""
         self._pieces.close()
+
+    def cancel(self) -> None:
+        """End the run from any thread: after the token, or the piece of the prompt, that is being made."""
+        self._cancelled = True
 
     @property
     def prefill_tokens_per_s(self) -> float:
@@ -112,14 +124,18 @@ class Generation(Iterator[str]):
     def _run(self) -> Generator[str, None, None]:
         try:
             token = self._first_token()
-            yield from self._decode(token)
+            if token is not None:
+                yield from self._decode(token)
         finally:
             if self._release:
                 self._release(self._session, self._evaluated[: self._session.position])
 
-    def _first_token(self) -> int:
+    def _first_token(self) -> int | None:
         start = time.perf_counter()
         for at in range(self.reused_tokens, self.prompt_tokens, PREFILL_CHUNK):
+            if self._cancelled:
+                self.finish_reason = "cancelled"
+                return None
             self._session.prefill(self._evaluated[at : min(at + PREFILL_CHUNK, self.prompt_tokens)])
         token = self._session.sample(self._sampler)
         self.prefill_s = time.perf_counter() - start
@@ -143,9 +159,11 @@ class Generation(Iterator[str]):
     def _end(self, stream: TextStream) -> FinishReason | None:
         if stream.stopped:
             return "stop"
+        if self._cancelled:
+            return "cancelled"
         if len(self.tokens) == self.options.max_tokens:
             return "length"
-        return "context" if self._session.position == self._session.context_length else None
+        return "context" if self._session.room == 0 else None
 
     def _step(self, token: int) -> int:
         # Noted first: an interrupt right after the step must find the list as long as the session.
@@ -156,7 +174,8 @@ class Generation(Iterator[str]):
         return token
 
 
-def _new_sampler(options: SamplingOptions) -> _native.Sampler:
+def new_sampler(options: SamplingOptions) -> _native.Sampler:
+    """Return the sampler that the options describe."""
     from phonelm import _native
 
     return _native.Sampler(

@@ -19,14 +19,17 @@ def load(
     context_length: int | None = None,
     sparse_ffn: bool = True,
     adapters: Sequence[AdapterSource] = (),
+    kv_type: str = "f16",
+    idle_sessions: int = 4,
 ) -> Model:
     """Load a GGUF file, a run folder, a Hugging Face folder or a known name.
 
     `num_threads` None takes as many as a short measurement finds fastest, for one token and for a batch apart
     (`Model.native.decode_threads`, `prefill_threads`), `isa` None the fastest this machine has,
     `context_length` None the model's own; `sparse_ffn` False reads all neurons of a ReLU model at decode,
-    dead ones too; `adapters` as in `Model.set_adapters`. Raises `FileNotFoundError` for a name that is
-    nothing here, `ValueError` as `Model` does.
+    dead ones too; `adapters` as in `Model.set_adapters`; `kv_type` "q8_0" keeps keys and values in half the
+    memory of "f16"; `idle_sessions` of earlier texts are kept to start from. Raises `FileNotFoundError` for
+    a name that is nothing here, `ValueError` as `Model` does.
     """
     return Model(
         resolve(model),
@@ -35,6 +38,8 @@ def load(
         context_length=context_length,
         sparse_ffn=sparse_ffn,
         adapters=adapters,
+        kv_type=kv_type,
+        idle_sessions=idle_sessions,
     )
 
 

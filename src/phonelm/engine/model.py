@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonelm.engine.adapters import AdapterSource, load_adapters
+from phonelm.engine.batch import Completion, run_batch
 from phonelm.engine.chat_template import Message
-from phonelm.engine.generation import Generation, SamplingOptions
+from phonelm.engine.generation import ContextOverflow, Generation, SamplingOptions
+from phonelm.engine.session import NUM_SINKS, Session
+from phonelm.engine.session_pool import SessionPool
 from phonelm.engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -23,16 +26,19 @@ if TYPE_CHECKING:
 
 _LONGEST_CONTEXT = 2**31 - 1
 """What the native core can count."""
+_LEAST_CAPACITY = 256
+"""Tokens that a session has room for at least, where the context allows it."""
 
 
 class Model:
     """The weights of a GGUF file in memory, ready to run.
 
-    Calls from several threads are safe: each generation has a session (its own keys and values); only the
-    chat's last session is kept, and handed to one caller at a time. Raises `ValueError` for a file that is
-    not a GGUF model this runtime knows, an instruction set this machine lacks, a number of threads below 1 or
-    above 256, a context longer than the model's, and a model (with its context, where one is given) that
-    does not fit into the memory left; `FileNotFoundError` for no file.
+    Calls from several threads are safe: each generation has a session (its own keys and values). The last
+    `idle_sessions` of them are kept, and a text that begins as one of them did starts from what that one has
+    evaluated. Raises `ValueError` for a file that is not a GGUF model this runtime knows, an instruction set
+    this machine lacks, a number of threads below 1 or above 256, a context longer than the model's, an
+    unknown type of keys and values, and a model (with its context, where one is given) that does not fit into
+    the memory left; `FileNotFoundError` for no file.
     """
 
     def __init__(
@@ -44,21 +50,26 @@ class Model:
         context_length: int | None = None,
         sparse_ffn: bool = True,
         adapters: Sequence[AdapterSource] = (),
+        kv_type: str = "f16",
+        idle_sessions: int = 4,
     ) -> None:
         from phonelm import _native
 
+        if idle_sessions < 0:
+            raise ValueError(f"idle_sessions is {idle_sessions}; give 0 (keep none) or more")
         if num_threads is not None and not 1 <= num_threads <= _native.MAX_THREADS:
             raise ValueError(f"threads is {num_threads}; take 1 to {_native.MAX_THREADS}")
         # Natively it only counts for the memory that sessions will take; it is checked below.
         planned = min(max(context_length or 0, 0), _LONGEST_CONTEXT)
         self.path = Path(path)
         self._native: _native.Model | None = _native.Model.load(
-            str(path), isa or "", num_threads, sparse_ffn, planned
+            str(path), isa or "", num_threads, sparse_ffn, planned, kv_type
         )
         self.metadata: dict[str, Any] = self._native.metadata
         self.tokenizer = Tokenizer(self._native.tokenizer, self.metadata)
         self.context_length = self._checked_context(context_length)
-        self._idle_chat: tuple[_native.Session, list[int]] | None = None
+        self.kv_type = kv_type
+        self._pool = SessionPool(idle_sessions, self._new_session)
         self._lock = threading.Lock()
         self._adapters: _native.Adapters | None = load_adapters(self, adapters)
 
@@ -87,8 +98,8 @@ class Model:
         loaded = load_adapters(self, adapters)
         with self._lock:
             self._adapters = loaded
-            # Its keys and values are those of other weights.
-            self._idle_chat = None
+        # Their keys and values are those of other weights.
+        self._pool.clear()
 
     def logits(self, ids: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the logits after each token, float32 [len(ids), vocab]."""
@@ -106,17 +117,35 @@ class Model:
         min_p: float = 0.0,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        context_overflow: ContextOverflow = "stop",
     ) -> Generation:
         """Continue a text (or token ids); iterate over the result for pieces of text.
 
-        Options as in `SamplingOptions`. Raises `ValueError` for an empty prompt, one longer than the context,
-        and an option out of range.
+        Options as in `SamplingOptions`. Raises `ValueError` for an empty prompt, one longer than the context
+        (unless that slides), and an option out of range.
         """
-        options = SamplingOptions(max_tokens, temperature, top_k, top_p, min_p, seed, _texts(stop))
-        ids = self._checked_ids(self.tokenizer.encode_prompt(prompt) if isinstance(prompt, str) else prompt)
-        room = self.context_length if max_tokens is None else len(ids) + max_tokens - 1
-        session = self._new_session(min(room, self.context_length))
-        return Generation(session, ids, self.tokenizer, options)
+        options = SamplingOptions(
+            max_tokens, temperature, top_k, top_p, min_p, seed, _texts(stop), context_overflow
+        )
+        return self._generation(self._prompt_ids(prompt, options), options)
+
+    def generate_batch(
+        self, prompts: Sequence[str | Sequence[int]], *, batch_size: int = 8, **options: Any
+    ) -> list[Completion]:
+        """Continue several texts (or token ids) together, and return their continuations in order.
+
+        `batch_size` of them are decoded at a time, a token of each in one pass through the weights, which is
+        faster than one after the other; each is rounded as if it were alone. Options as in `SamplingOptions`,
+        `max_tokens` being 256 if not given; `seed` is every text's. Raises `ValueError` as `generate` does,
+        before anything is evaluated.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; give 1 or more")
+        sampling = SamplingOptions(**{"max_tokens": 256, **options, "stop": _texts(options.get("stop", ()))})
+        ids = [self._prompt_ids(prompt, sampling) for prompt in prompts]
+        return run_batch(
+            ids, self.tokenizer, sampling, batch_size, lambda one: self._take(one, sampling), self._keep
+        )
 
     @overload
     def chat(
@@ -146,16 +175,38 @@ class Model:
     ) -> str | Generation:
         """Answer a conversation: the answer's text, or with `stream` its pieces as they come.
 
-        Options as in `SamplingOptions`, `max_tokens` being 512 if not given. What the last chat has evaluated
-        and this one begins with is not evaluated again. Raises `ValueError` as `generate` and
+        Options as in `SamplingOptions`, `max_tokens` being 512 if not given. What an earlier call has
+        evaluated and this one begins with is not evaluated again. Raises `ValueError` as `generate` and
         `apply_chat_template` do.
         """
         sampling = SamplingOptions(**{"max_tokens": 512, **options, "stop": _texts(options.get("stop", ()))})
-        ids = self._checked_ids(self.chat_ids(messages, tools))
-        answer = Generation(
-            self._chat_session(ids), ids, self.tokenizer, sampling, release=self._keep_chat_session
-        )
+        answer = self._generation(self._prompt_ids(self.chat_ids(messages, tools), sampling), sampling)
         return answer if stream else "".join(answer)
+
+    def new_session(
+        self,
+        *,
+        context_length: int | None = None,
+        context_overflow: ContextOverflow = "stop",
+        num_sinks: int = NUM_SINKS,
+    ) -> Session:
+        """Return an empty session, for a text that is continued, forked or saved.
+
+        `context_length` None is the model's. With `context_overflow` "slide" the first `num_sinks` tokens
+        stay and the oldest of the others leave when the context is full. Raises `ValueError` for a context
+        that is longer than the model's, too short to slide, or does not fit into the memory left.
+        """
+        sinks = num_sinks if _is_sliding(context_overflow) else None
+        return Session(self, self._new_session(context_length or self.context_length, sinks))
+
+    def restore_session(self, path: str | Path, *, context_length: int | None = None) -> Session:
+        """Return a saved session as it was; `context_length` None is that of the saved one.
+
+        Raises `FileNotFoundError` for no file; `ValueError` for one that is no session, damaged, or of
+        another model or other adapters, and for a context that does not fit.
+        """
+        native = self.native.restore_session(str(path), context_length or 0, self._adapters)
+        return Session(self, native)
 
     def chat_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
@@ -185,13 +236,13 @@ class Model:
             self._checked_ids([*before, *after][:-1])
             sequences.append([*before, *after])
             num_scored.append(len(after))
-        return self.native.score(sequences, num_scored, self._adapters)
+        return self.native.score(sequences, num_scored, self._adapters, self.kv_type)
 
     def close(self) -> None:
         """Let go of the weights; the model cannot be used afterwards."""
         self._native = None
         self._adapters = None
-        self._idle_chat = None
+        self._pool.clear()
 
     def __enter__(self) -> Model:
         return self
@@ -213,7 +264,7 @@ class Model:
             )
         return wanted or longest
 
-    def _checked_ids(self, ids: Sequence[int] | NDArray[np.integer]) -> list[int]:
+    def _checked_ids(self, ids: Sequence[int] | NDArray[np.integer], slides: bool = False) -> list[int]:
         tokens = [int(token) for token in ids]
         vocab = self.tokenizer.vocab_size
         if not tokens:
@@ -222,7 +273,7 @@ class Model:
             raise ValueError(
                 f"token ids go from {min(tokens)} to {max(tokens)}; this model has 0 to {vocab - 1}"
             )
-        if len(tokens) > self.context_length:
+        if len(tokens) > self.context_length and not slides:
             raise ValueError(
                 f"the prompt has {len(tokens)} tokens and the context holds {self.context_length}; shorten it"
                 + self._longer_context_hint(len(tokens))
@@ -250,30 +301,38 @@ class Model:
         # The continuation may melt into the context's last token; then it is tokenized apart.
         return before, after or self.tokenizer.encode(continuation)
 
-    def _new_session(self, context_length: int) -> _native.Session:
-        return self.native.new_session(context_length, self._adapters)
+    def _prompt_ids(self, prompt: str | Sequence[int], options: SamplingOptions) -> list[int]:
+        ids = self.tokenizer.encode_prompt(prompt) if isinstance(prompt, str) else prompt
+        return self._checked_ids(ids, slides=options.context_overflow == "slide")
 
-    def _chat_session(self, ids: list[int]) -> _native.Session:
-        with self._lock:
-            idle, self._idle_chat = self._idle_chat, None
-        if idle is None:
-            return self._new_session(self.context_length)
-        session, evaluated = idle
-        # At least one token is evaluated anew: its logits are what the answer starts from.
-        session.truncate(_common_prefix(evaluated, ids[:-1]))
-        return session
+    def _generation(self, ids: list[int], options: SamplingOptions) -> Generation:
+        return Generation(
+            self._take(ids, options),
+            ids,
+            self.tokenizer,
+            options,
+            release=lambda session, _: self._keep(session),
+        )
 
-    def _keep_chat_session(self, session: _native.Session, evaluated: list[int]) -> None:
-        with self._lock:
-            if self._native is not None and session.adapters is self._adapters:
-                self._idle_chat = (session, evaluated)
+    def _new_session(self, context_length: int, num_sinks: int | None = None) -> _native.Session:
+        return self.native.new_session(context_length, self._adapters, self.kv_type, num_sinks)
+
+    def _take(self, ids: list[int], options: SamplingOptions) -> _native.Session:
+        slides = options.context_overflow == "slide"
+        capacity = self.context_length
+        if options.max_tokens is not None and not slides:
+            # In powers of two, so that the next turn still fits.
+            needed = max(len(ids) + options.max_tokens - 1, _LEAST_CAPACITY)
+            capacity = min(1 << (needed - 1).bit_length(), capacity)
+        return self._pool.take(ids, capacity, NUM_SINKS if slides else None, self._adapters)
+
+    def _keep(self, session: _native.Session) -> None:
+        if self._native is not None and session.adapters is self._adapters:
+            self._pool.put(session)
 
 
-def _common_prefix(left: list[int], right: list[int]) -> int:
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))
+def _is_sliding(context_overflow: ContextOverflow) -> bool:
+    return SamplingOptions(context_overflow=context_overflow).context_overflow == "slide"
 
 
 def _texts(stop: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,162 @@
+"""A text that goes on: evaluated once, continued, forked, saved and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from phonelm.engine.chat_template import Message
+from phonelm.engine.generation import PREFILL_CHUNK, Generation, SamplingOptions
+from phonelm.engine.session_pool import common_prefix
+
+if TYPE_CHECKING:
+    from phonelm import _native
+    from phonelm.engine.model import Model
+
+NUM_SINKS = 4
+"""Tokens at the beginning that a sliding context keeps, as in StreamingLLM (arXiv 2309.17453)."""
+
+
+class Session:
+    """A sequence of tokens on a model, with its keys and values; made by `Model.new_session`.
+
+    One run of generation at a time: starting the next ends the one before. Every method raises `ValueError`
+    after `close`.
+    """
+
+    def __init__(self, model: Model, native: _native.Session) -> None:
+        self._model = model
+        self._session: _native.Session | None = native
+        self._known: list[int] = native.tokens
+        self._run: Generation | None = None
+
+    @property
+    def native(self) -> _native.Session:
+        """The native session."""
+        if self._session is None:
+            raise ValueError("the session is closed; open another")
+        return self._session
+
+    @property
+    def tokens(self) -> list[int]:
+        """All tokens so far, those of the last run's answer included."""
+        return self._known + (self._run.tokens if self._run else [])
+
+    @property
+    def text(self) -> str:
+        """The tokens so far as text."""
+        return self._model.tokenizer.decode(self.tokens)
+
+    @property
+    def position(self) -> int:
+        """Number of tokens so far, those that the context has slid past included."""
+        return len(self.tokens)
+
+    def evaluate(self, text: str | Sequence[int]) -> None:
+        """Put a text (or token ids) after those before, without generating; an opening to save or fork.
+
+        Raises `ValueError` for one that does not fit into a context that stops.
+        """
+        self._settle()
+        new = self._encoded(text)
+        for at in range(0, len(new), PREFILL_CHUNK):
+            self.native.prefill(new[at : at + PREFILL_CHUNK])
+        self._known = self.native.tokens
+
+    def generate(self, text: str | Sequence[int] = "", **options: Any) -> Generation:
+        """Continue the text so far with `text` (or token ids) put after it; options as `SamplingOptions`."""
+        options = {"max_tokens": 256, **options}
+        self._settle()
+        return self._start(self._known + self._encoded(text), options)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> Generation:
+        """Answer a conversation from what of it is evaluated; what differs behind it is forgotten.
+
+        Raises `ValueError` where the context has slid past the place where the two part.
+        """
+        options = {"max_tokens": 512, **options}
+        self._settle()
+        ids = self._model.chat_ids(messages, tools)
+        self.native.truncate(common_prefix(self.native.tokens, ids[:-1]))
+        return self._start(ids, options)
+
+    def truncate(self, position: int) -> None:
+        """Forget the tokens from `position` on; `ValueError` for a place ahead or that has slid out."""
+        self._settle()
+        self.native.truncate(position)
+        self._known = self.native.tokens
+
+    def fork(self, context_length: int | None = None) -> Session:
+        """Return a session of its own that begins with the same tokens; `ValueError` once it has slid."""
+        self._settle()
+        length = self.native.context_length if context_length is None else context_length
+        return Session(self._model, self.native.fork(self.native.position, length))
+
+    def save(self, path: str | Path) -> None:
+        """Write the session to a file, whole or not at all; `OSError` where that fails.
+
+        `Model.restore_session` goes on from it bit for bit.
+        """
+        self._settle()
+        self.native.save(str(path))
+
+    def close(self) -> None:
+        """Let go of the keys and values."""
+        self._end_run()
+        self._session = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _encoded(self, text: str | Sequence[int]) -> list[int]:
+        if not isinstance(text, str):
+            return [int(token) for token in text]
+        tokenizer = self._model.tokenizer
+        return tokenizer.encode(text) if self._known else tokenizer.encode_prompt(text)
+
+    def _start(self, ids: list[int], options: dict[str, Any]) -> Generation:
+        stop = options.get("stop", ())
+        sampling = SamplingOptions(**{**options, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+        native = self.native
+        if not ids:
+            raise ValueError("the session is empty; give at least one token of text")
+        if len(ids) - native.position > native.room:
+            raise ValueError(
+                f"the text has {len(ids)} tokens and the context holds {native.context_length}; shorten it, "
+                "or open a session whose context slides"
+            )
+        if native.position == len(ids) and not native.logits_are_current:
+            native.truncate(len(ids) - 1)
+        self._known = ids
+        self._run = Generation(native, ids, self._model.tokenizer, sampling)
+        return self._run
+
+    def _end_run(self) -> None:
+        if self._run is None:
+            return
+        try:
+            self._run.close()
+        except ValueError:
+            raise ValueError("the session generates in another thread; cancel that run first") from None
+        self._known, self._run = self._known + self._run.tokens, None
+
+    def _settle(self) -> None:
+        """End the last run, and evaluate what of its answer is not."""
+        native = self.native
+        self._end_run()
+        # A run that was cut within its prompt has only begun on it; one in a full context keeps a token over.
+        rest = self._known[native.position :]
+        native.prefill(rest[: native.room]) if rest and native.room else None
+        self._known = native.tokens
