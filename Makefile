@@ -1,4 +1,4 @@
-# make install | demo | test | bench. Everything goes into .venv; nothing outside this folder is touched but
+# make install | demo | test | bench | cli | arm. Everything goes into .venv; nothing outside this folder is touched but
 # PhoneLM's own cache folder (~/.cache/phonelm, or PHONELM_CACHE).
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 NATIVE := $(shell find native -type f -not -name '*.py')
 NINJA_JOBS ?= 2
 
-.PHONY: install demo test bench format lint native-check clean
+.PHONY: install demo test bench cli arm format lint native-check clean
 
 install: $(INSTALLED)
 
@@ -26,9 +26,23 @@ lint: install
 	$(BIN)/clang-format --dry-run --Werror $$(find native -name '*.cpp' -o -name '*.h')
 	$(BIN)/mypy
 
+# Without Python: libphonelm and a static phonelm-cli in build/program; for 64-bit Arm in build/arm, with Debian's cross
+# compiler (fetched into the cache where the system has none).
+NATIVE_BUILD = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DPHONELM_PYTHON=OFF \
+	-DPHONELM_PROGRAM=ON -DPHONELM_STATIC=ON
+
+cli: install
+	$(NATIVE_BUILD) -B build/program
+	$(BIN)/cmake --build build/program --parallel $(NINJA_JOBS)
+
+arm: install
+	tools=$$(tools/arm_toolchain.sh | head -1) && PATH=$$tools:$$PATH $(NATIVE_BUILD) -B build/arm \
+		-DCMAKE_TOOLCHAIN_FILE=$(abspath native/cmake/aarch64-linux-gnu.cmake)
+	$(BIN)/cmake --build build/arm --parallel $(NINJA_JOBS) --target phonelm-cli
+
 # The native core once more, with warnings as errors.
 native-check: install
-	$(BIN)/cmake -S native -B build/check -G Ninja -DPHONELM_WERROR=ON -DCMAKE_BUILD_TYPE=Debug \
+	$(BIN)/cmake -S native -B build/check -G Ninja -DPHONELM_WERROR=ON -DPHONELM_PROGRAM=ON -DCMAKE_BUILD_TYPE=Debug \
 		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(BIN)/cmake --build build/check --parallel $(NINJA_JOBS)
 

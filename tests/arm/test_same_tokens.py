@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,12 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def real_models() -> dict[str, Path]:
-    models = {
-        "smollm2-135m-q4_1": cache_folder() / "models" / "smollm2-135m-instruct.gguf",
-        "smollm2-135m-q4_0": cache_folder() / "benchmarks" / "smollm2-135m-instruct-q4_0.gguf",
-        "gemma-3-270m-q4_k_m": cache_folder() / "models" / "gemma-3-270m.gguf",
-    }
-    return {name: path for name, path in models.items() if path.is_file()}
+    """Those that have been pulled, and those that PHONELM_TEST_GGUFS names, as PATH does."""
+    cache = cache_folder()
+    pulled = [cache / "models" / "smollm2-135m-instruct.gguf"]
+    pulled += [cache / "benchmarks" / "smollm2-135m-instruct-q4_0.gguf"]
+    named = [Path(name) for name in os.environ.get("PHONELM_TEST_GGUFS", "").split(os.pathsep) if name]
+    return {path.stem: path for path in [*pulled, *named] if path.is_file()}
 
 
 def isas_of(program: Program) -> list[str]:
