@@ -1,13 +1,13 @@
-# make install | demo | test | bench | cli | arm. Everything goes into .venv; nothing outside this folder is touched but
-# PhoneLM's own cache folder (~/.cache/phonelm, or PHONELM_CACHE).
+# make install | demo | test | bench | cli | arm | fuzz. Everything goes into .venv; nothing outside this folder is
+# touched but PhoneLM's own cache folder (~/.cache/phonelm, or PHONELM_CACHE).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-NATIVE := $(shell find native -type f -not -name '*.py')
+NATIVE := $(shell find native -type f -not -name '*.py' -not -path 'native/fuzz/*')
 NINJA_JOBS ?= 2
 
-.PHONY: install demo test bench cli arm format lint native-check clean
+.PHONY: install demo test bench cli arm fuzz format lint native-check clean
 
 install: $(INSTALLED)
 
@@ -46,8 +46,13 @@ native-check: install
 		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(BIN)/cmake --build build/check --parallel $(NINJA_JOBS)
 
+# Broken files and any text against the reader, the loader and the tokenizers: make fuzz FUZZ_SECONDS=3600.
+FUZZ_SECONDS ?= 20
+fuzz: install
+	native/fuzz/run.sh $(FUZZ_SECONDS)
+
 # The tests that compare with a real model skip where it can not be fetched.
-test: install lint native-check
+test: install lint native-check fuzz
 	for name in smollm2-135m-instruct gemma-3-270m; do \
 		$(BIN)/phonelm pull $$name || echo "no real model $$name: its tests will skip"; \
 	done

@@ -140,7 +140,7 @@ void bind_tokenizer(nb::module_& module) {
   using phonelm::Tokenizer;
   nb::register_exception_translator(phonelm::translate_error);
 
-  nb::class_<Tokenizer>(module, "Tokenizer", "Byte-level BPE tokenizer of a GGUF file.")
+  nb::class_<Tokenizer>(module, "Tokenizer", "Tokenizer of a GGUF file: byte-level BPE, or SentencePiece's.")
       .def_static(
           "from_gguf", &phonelm::from_gguf, "path"_a,
           "Read the tokenizer of a GGUF file. OSError: not readable; ValueError: damaged or not supported.")
@@ -148,6 +148,9 @@ void bind_tokenizer(nb::module_& module) {
       .def_prop_ro("bos_id", &Tokenizer::bos_id, "-1 when there is none.")
       .def_prop_ro("eos_id", &Tokenizer::eos_id, "-1 when there is none.")
       .def_prop_ro("add_bos", &Tokenizer::add_bos, "Whether the model expects bos_id before a text.")
+      .def_prop_ro("add_eos", &Tokenizer::add_eos,
+                   "Whether the model was trained with eos_id after each text.")
+      .def_prop_ro("add_space_prefix", &Tokenizer::add_space_prefix, "Whether encode puts a space in front.")
       .def_prop_ro("stop_ids", &Tokenizer::stop_ids, "Tokens that end a sequence or a turn.")
       .def("encode", &phonelm::encode, "text"_a, "parse_special"_a = false,
            nb::sig("def encode(self, text: str | bytes, parse_special: bool = False) -> list[int]"),

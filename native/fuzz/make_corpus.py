@@ -29,6 +29,7 @@ TEXTS = (
 
 
 def byte_level(writer: gguf.GGUFWriter, rule: str) -> None:
+    """A byte-level vocabulary with a merge of each kind."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(rule)
     writer.add_token_list(["a", "b", "Ġ", "ab", "Ġab", "<|im_end|>", "<tool>"])
@@ -41,6 +42,7 @@ def byte_level(writer: gguf.GGUFWriter, rule: str) -> None:
 
 
 def sentencepiece(writer: gguf.GGUFWriter, with_bytes: bool) -> None:
+    """A vocabulary with scores, with or without byte tokens."""
     pieces = ["<unk>", "</s>", SPACE, "a", "b", "ab", SPACE + "ab", "\n\n"]
     kinds = [UNKNOWN, CONTROL, *[NORMAL] * 5, USER_DEFINED]
     codes = [f"<0x{byte:02X}>" for byte in range(256)] if with_bytes else []
@@ -54,6 +56,7 @@ def sentencepiece(writer: gguf.GGUFWriter, with_bytes: bool) -> None:
 
 
 def values(writer: gguf.GGUFWriter) -> None:
+    """A value of each type, and a tensor of each."""
     for name, value in (("uint8", 200), ("int8", -100), ("uint16", 60000), ("int16", -3), ("int32", -9)):
         getattr(writer, f"add_{name}")(name, value)
     writer.add_uint64("uint64", 2**64 - 1)
@@ -68,6 +71,7 @@ def values(writer: gguf.GGUFWriter) -> None:
 
 
 def add_tensor(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: str) -> None:
+    """Add a tensor of bytes that are all the same."""
     kind_id = gguf.GGMLQuantizationType[kind]
     block, size = gguf.GGML_QUANT_SIZES[kind_id]
     raw = (*shape[:-1], shape[-1] // block * size)
@@ -76,6 +80,7 @@ def add_tensor(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind:
 
 
 def model(writer: gguf.GGUFWriter, kind: str, **changes: Any) -> None:
+    """A model of one layer that can be run."""
     config = DecoderConfig(
         vocab_size=7,
         hidden_size=32,
@@ -97,11 +102,13 @@ def model(writer: gguf.GGUFWriter, kind: str, **changes: Any) -> None:
 
 
 def add_value(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
+    """Add a value under its kind of GGUF."""
     names = {bool: "bool", int: "uint32", float: "float32", str: "string", list: "array"}
     getattr(writer, f"add_{names[type(value)]}")(key, value)
 
 
 def write(path: Path, architecture: str, fill: Any, *arguments: Any, **changes: Any) -> None:
+    """Write a file that `fill` puts keys and tensors into."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, architecture)
     fill(writer, *arguments, **changes)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -69,15 +70,17 @@ Pieces::Pieces(const GgufFile& file, const Vocabulary& vocabulary) : vocabulary_
 }
 
 void Pieces::read_fallback(const GgufFile& file) {
-  for (size_t byte = 0; byte < token_of_byte_.size(); ++byte) {
-    token_of_byte_[byte] = vocabulary_.find_byte(static_cast<uint8_t>(byte)).value_or(kNoPiece);
+  token_of_byte_.fill(kNoPiece);
+  bool has_bytes = false;
+  for (int32_t id = 0; id < vocabulary_.size(); ++id) has_bytes |= vocabulary_.kind(id) == TokenKind::kByte;
+  for (size_t byte = 0; has_bytes && byte < token_of_byte_.size(); ++byte) {
+    const std::optional<int32_t> token = vocabulary_.find_byte(static_cast<uint8_t>(byte));
+    if (!token) {
+      fail(file, "tokenizer.ggml.tokens has byte tokens but not that of byte " + std::to_string(byte));
+    }
+    token_of_byte_[byte] = *token;
   }
-  const auto missing = std::find(token_of_byte_.begin(), token_of_byte_.end(), kNoPiece);
-  if (missing == token_of_byte_.end()) return;
-  if (std::any_of(token_of_byte_.begin(), token_of_byte_.end(), [](int32_t id) { return id != kNoPiece; })) {
-    fail(file, "tokenizer.ggml.tokens has some byte tokens but not that of byte " +
-                   std::to_string(missing - token_of_byte_.begin()));
-  }
+  if (has_bytes) return;
   unknown_ = vocabulary_.special_id(file, "tokenizer.ggml.unknown_token_id").value_or(kNoPiece);
   if (unknown_ == kNoPiece) {
     fail(file, "tokenizer.ggml.tokens has no byte tokens, and tokenizer.ggml.unknown_token_id is missing");

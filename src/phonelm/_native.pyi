@@ -17,6 +17,8 @@ class Tokenizer:
     bos_id: int
     eos_id: int
     add_bos: bool
+    add_eos: bool
+    add_space_prefix: bool
     stop_ids: list[int]
     @staticmethod
     def from_gguf(path: str) -> Tokenizer: ...

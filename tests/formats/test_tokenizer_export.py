@@ -79,21 +79,69 @@ def test_chat_templates(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"model": {"type": "Unigram"}}, "not a BPE"),
-        ({"model": {"byte_fallback": True}}, "sets byte_fallback"),
-        ({"model": {"ignore_merges": True}}, "sets ignore_merges"),
-        ({"normalizer": {"type": "NFC"}}, "normalizes text"),
+        ({"model": {"byte_fallback": True}}, "has no token <0x00>"),
+        ({"model": {"ignore_merges": True}}, "with ignore_merges is not supported"),
+        ({"model": {"end_of_word_suffix": "</w>"}}, "sets end_of_word_suffix"),
+        ({"normalizer": {"type": "NFC"}}, "after the normalizer NFC is not supported"),
         ({"pre_tokenizer": None}, "pre-tokenizer None"),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer Whitespace"),
-        ({"pre_tokenizer": BYTES | {"add_prefix_space": True}}, "prefix space"),
+        ({"pre_tokenizer": BYTES | {"add_prefix_space": True}}, "add_prefix_space"),
         ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split"}, BYTES]}}, "Split"),
         ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": []}}, "is not supported"),
-        ({"added_tokens": [{"id": 0, "content": "<m>", "lstrip": True}]}, "'<m>' strips"),
+        ({"added_tokens": [{"id": 0, "content": "<m>", "lstrip": True}]}, "'<m>' sets lstrip"),
         ({"model": {"vocab": {"a": 8}}}, "token 8, the model only 8"),
     ],
 )
 def test_other_tokenizers_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         export(tmp_path, document(**change))
+
+
+def spm_document(**changes: Any) -> dict[str, Any]:
+    pieces = ["<unk>", "\u2581", "a", "b", "ab", "\u2581ab", *(f"<0x{byte:02X}>" for byte in range(256))]
+    model = {
+        "type": "BPE",
+        "byte_fallback": True,
+        "unk_token": "<unk>",
+        "vocab": {piece: index for index, piece in enumerate(pieces)},
+        "merges": ["a b", "\u2581 ab"],
+    }
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    added = [{"id": 0, "content": "<unk>", "special": True}, {"id": 262, "content": "\u2581\u2581"}]
+    base = {"model": model, "normalizer": replace, "pre_tokenizer": None, "added_tokens": added}
+    return base | {"model": model | changes.pop("model", {})} | changes
+
+
+def test_sentencepiece_scores_follow_the_merges(tmp_path: Path) -> None:
+    found = export(tmp_path, spm_document(), vocab_size=264)
+    assert (found["model"], found["add_space_prefix"]) == ("llama", False)
+    assert found["scores"][4:6] == [0.0, -1.0]
+    assert found["tokens"][262:] == ["  ", "[PAD263]"]
+    assert found["token_type"] == [2, *[1] * 5, *[6] * 256, 4, 5]
+    prepend = {"type": "Prepend", "prepend": "\u2581"}
+    both = {"type": "Sequence", "normalizers": [prepend, spm_document()["normalizer"]]}
+    assert export(tmp_path, spm_document(normalizer=both), vocab_size=264)["add_space_prefix"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"merges": ["a b"]}}, "lacks a merge to '\u2581ab'"),
+        ({"normalizer": None}, "the normalizer None with the pre-tokenizer None is not supported"),
+        ({"pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "first"}}, "is not supported"),
+    ],
+)
+def test_what_scores_or_spacing_can_not_say_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        export(tmp_path, spm_document(**change), vocab_size=264)
+
+
+def test_tokens_that_swallow_white_space_are_named(tmp_path: Path) -> None:
+    added = [{"id": 0, "content": "<s>", "special": True, "rstrip": True}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document(added_tokens=added)))
+    assert tokenizer_metadata(tmp_path, 8)["phonelm.tokenizer.rstrip_token_ids"] == [0]
 
 
 def test_missing_or_broken_files(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import lzma
 import random
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -14,19 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_files import STDLIB, hf_tokenizer, write_tokenizer
+from tokenizer_texts import TEXTS, mixed_texts
 from tokenizers import Tokenizer as HfTokenizer
 
 from phonelm._native import Tokenizer
 
 CONTROL = 3
-SHARED_DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
-# What the pre-tokenizers, the special tokens and the real vocabulary's missing bytes turn on.
-SNIPPETS = [
-    *("'s", "'ll", "'re", "'x", "’s", " ", "  ", "\t", "\r\n", "\u00a0", "\u3000", "\u200b", "the", " quick"),
-    *("é", "ﬁ", "e\u0301", "1", "234", "٣", "½", "Ⅷ", "²", "!", "...", "$", "+=", "`", "^", "。", "€"),
-    *("中文", "क्षि", "🙂", "\U00050000", "\0", "\x04", "\x1d"),
-    *("<|im_start|>", "<|im_end|>", "<|im_", "<file_sep>", "|>"),
-]  # fmt: skip
+NAMES = ("gpt-2", "smollm", "default", "llama-bpe", "dbrx", "deepseek-r1-qwen", "qwen35", "gpt-4o", "tekken")
+RULES = pytest.mark.parametrize("rule", NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -59,38 +52,10 @@ def real_hf_special(real_vocabulary: tuple[list[str], list[str], list[int]]) -> 
     return tokenizer
 
 
-def shared_texts(file: str) -> Iterator[str]:
-    path = SHARED_DATA / file
-    if path.is_file():
-        with lzma.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                text = row.get("text") or "\n".join(message["content"] for message in row["messages"])
-                yield text[:50_000]
-
-
-def mixed_texts(total_bytes: int) -> list[str]:
-    """Books, textbooks, chats where they are at hand, then the standard library."""
-    files = ("text/books", "text/textbooks", "text/peps", "chat/gpteacher", "chat/p3", "chat/alpaca_small")
-    texts = [text for file in files for text in islice(shared_texts(f"{file}.jsonl.xz"), 12)]
-    missing = total_bytes - sum(len(text.encode()) for text in texts)
-    for path in sorted(STDLIB.rglob("*.py")):
-        if missing <= 0:
-            return texts
-        text = path.read_text(encoding="utf-8", errors="ignore")
-        texts.append(text)
-        missing -= len(text.encode())
-    pytest.skip("this Python's standard library is too small for the comparison")
-
-
 def test_equals_hugging_face_on_mixed_text(real: Tokenizer, real_hf: HfTokenizer) -> None:
     texts = mixed_texts(5_000_000)
     for text, expected in zip(texts, real_hf.encode_batch_fast(texts, add_special_tokens=False), strict=True):
         assert real.encode(text) == expected.ids
-
-
-CHARACTERS = st.one_of(st.sampled_from(SNIPPETS), st.characters(exclude_categories=["Cs"]))
-TEXTS = st.one_of(st.text(), st.lists(CHARACTERS, max_size=20).map("".join))
 
 
 @settings(max_examples=500, deadline=None)
@@ -128,13 +93,10 @@ def pair(
     """Ours and Hugging Face's of the trained vocabulary, by pre-tokenizer."""
     folder = tmp_path_factory.mktemp("trained")
     both = {}
-    for rule in ("gpt-2", "smollm", "default"):
+    for rule in NAMES:
         path = write_tokenizer(folder / f"{rule}.gguf", *trained, rule=rule)
         both[rule] = (Tokenizer.from_gguf(str(path)), hf_tokenizer(*trained, rule))
     return both.__getitem__
-
-
-RULES = pytest.mark.parametrize("rule", ["gpt-2", "smollm", "default"])
 
 
 @RULES
@@ -225,3 +187,46 @@ def test_threads_share_a_tokenizer(pair: Callable[[str], tuple[Tokenizer, HfToke
     texts = [path.read_text(encoding="utf-8") for path in sorted(STDLIB.glob("a*.py"))]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ours.encode, texts * 4)) == [ours.encode(text) for text in texts] * 4
+
+
+# Letters with marks whole and in parts, more than one mark, Hangul's syllables and their parts.
+NFC_PARTS = [
+    "e\u0301",
+    "\u0301",
+    "\u0323",
+    "é",
+    "ệ",
+    "\u212b",
+    "\u1112\u1161\u11ab",
+    "\u1161",
+    "가",
+    "\u0345",
+]
+
+
+@settings(deadline=None)
+@given(text=st.one_of(TEXTS, st.lists(st.sampled_from([*NFC_PARTS, "a", "<"]), max_size=12).map("".join)))
+def test_qwen_brings_texts_to_form_c(
+    trained: tuple[list[str], list[str]], qwen2: tuple[Tokenizer, HfTokenizer], text: str
+) -> None:
+    ours, theirs = qwen2
+    assert ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
+@pytest.fixture(scope="module")
+def qwen2(
+    trained: tuple[list[str], list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Tokenizer, HfTokenizer]:
+    path = write_tokenizer(tmp_path_factory.mktemp("qwen2") / "qwen2.gguf", *trained, rule="qwen2")
+    return Tokenizer.from_gguf(str(path)), hf_tokenizer(*trained, "qwen2")
+
+
+def test_form_c_of_each_character_is_hugging_faces(qwen2: tuple[Tokenizer, HfTokenizer]) -> None:
+    ours, theirs = qwen2
+    for point in chain(range(0xD800), range(0xE000, 0x30000)):
+        assert ours.decode(ours.encode(chr(point))).decode() == theirs.normalizer.normalize_str(chr(point))
+
+
+def test_bytes_that_are_no_text_pass_form_c(qwen2: tuple[Tokenizer, HfTokenizer]) -> None:
+    ours, _ = qwen2
+    assert ours.decode(ours.encode(b"\xffe\xcc\x81\xc3")) == b"\xff\xc3\xa9\xc3"

@@ -68,8 +68,8 @@ def test_stop_ids_are_eos_eot_and_the_usual_names(
         ({"eos": 70000}, r"eos_token_id is 70000, outside the vocabulary"),
         ({"padding": 70000}, r"padding_token_id is 70000, outside the vocabulary"),
         (
-            {"rule": "llama-bpe"},
-            r"pre-tokenizer 'llama-bpe' .* is not supported \(gpt-2, smollm and default are\)",
+            {"rule": "deepseek-llm"},
+            r"pre-tokenizer 'deepseek-llm' .* is not supported; these are: gpt-2, .*qwen2",
         ),
     ],
 )
@@ -81,13 +81,13 @@ def test_broken_vocabulary_is_refused_by_its_key(
 
 
 def test_another_tokenizer_model_is_refused(tmp_path: Path) -> None:
-    writer = gguf.GGUFWriter(tmp_path / "spm.gguf", "llama")
-    writer.add_tokenizer_model("llama")
+    writer = gguf.GGUFWriter(tmp_path / "rwkv.gguf", "llama")
+    writer.add_tokenizer_model("rwkv")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    with pytest.raises(ValueError, match="tokenizer model 'llama' is not supported"):
-        Tokenizer.from_gguf(str(tmp_path / "spm.gguf"))
+    with pytest.raises(ValueError, match=r"tokenizer model 'rwkv' .* is not supported"):
+        Tokenizer.from_gguf(str(tmp_path / "rwkv.gguf"))
 
 
 def test_wrong_arguments_are_refused(make: Callable[..., Tokenizer]) -> None:

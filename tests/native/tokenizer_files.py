@@ -8,10 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
 GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+
+# As the models' tokenizer.json files have them.
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN2 = LLAMA3.replace("{1,3}", "")
+GPT4O = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+EXPRESSIONS = {
+    "llama-bpe": LLAMA3,
+    "dbrx": LLAMA3,
+    "qwen2": QWEN2,
+    "deepseek-r1-qwen": QWEN2,
+    "qwen35": QWEN2.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r"\s\p{L}\p{N}", r"\s\p{L}\p{M}\p{N}"),
+    "gpt-4o": GPT4O,
+    "tekken": GPT4O.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", "").replace("{1,3}", ""),
+}
 
 
 def isolated(pattern: str) -> Any:
@@ -24,16 +45,21 @@ def hf_rule(name: str) -> Any:
         return GPT2
     if name == "smollm":
         return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), GPT2])
+    last = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    if name in EXPRESSIONS:
+        return pre_tokenizers.Sequence([isolated(EXPRESSIONS[name]), last])
     gpt2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
     steps = [isolated(r"[\p{P}$+<=>^~|]+"), isolated(gpt2), isolated(r"\p{N}+"), isolated("[0-9][0-9][0-9]")]
-    last = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return pre_tokenizers.Sequence([*steps, last])
 
 
 def hf_tokenizer(tokens: list[str], merges: list[str], rule: str) -> Tokenizer:
     vocabulary = {token: index for index, token in enumerate(tokens)}
     pairs = [(left, right) for left, right in (merge.split(" ") for merge in merges)]
-    tokenizer = Tokenizer(models.BPE(vocabulary, pairs))
+    ignore_merges = rule in ("llama-bpe", "tekken")
+    tokenizer = Tokenizer(models.BPE(vocabulary, pairs, ignore_merges=ignore_merges))
+    if rule == "qwen2":
+        tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = hf_rule(rule)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer

@@ -36,10 +36,10 @@ class ChatTemplate:
         self._special_tokens = dict(special_tokens or {})
         try:
             self._template = _environment().from_string(source)
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, RecursionError) as error:
             raise ValueError(
-                f"the model's chat template does not parse ({error}); use generate with a plain prompt, "
-                "or quantize the model again with a corrected tokenizer.chat_template"
+                f"the model's chat template (tokenizer.chat_template) does not parse ({error}); "
+                "use generate with a plain prompt, or quantize the model again with a corrected one"
             ) from error
 
     def render(
@@ -75,7 +75,7 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,
             )
-        except (jinja2.TemplateError, TypeError, KeyError, OverflowError) as error:
+        except Exception as error:  # a template is a program of its own, and may fail in any way
             raise ValueError(
                 f"the model's chat template cannot show these messages ({error}); "
                 "check the roles, their order and that every content is text"
