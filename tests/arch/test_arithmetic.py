@@ -104,3 +104,14 @@ def test_kv_bytes() -> None:
 def test_unknown_types_are_refused(call: object) -> None:
     with pytest.raises(ValueError, match=r"unknown .* type"):
         call()  # type: ignore[operator]
+
+
+def test_a_window_bounds_what_attention_costs() -> None:
+    full = preset("smollm2-135m")
+    flags = (True,) * 10 + (False,) * 20
+    config = full.model_copy(update={"sliding_window": 8, "sliding_layers": flags})
+    unseen = sum(seen - min(seen, 8) for seen in range(1, 101)) / 100
+    saved = flops_per_token(full, 100, "prefill") - flops_per_token(config, 100, "prefill")
+    assert saved == pytest.approx(4 * 10 * full.heads_at(0) * full.head_dim * unseen)
+    saved = flops_per_token(full, 100, "decode") - flops_per_token(config, 100, "decode")
+    assert saved == pytest.approx(4 * 10 * full.heads_at(0) * full.head_dim * 92)

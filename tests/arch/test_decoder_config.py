@@ -25,6 +25,13 @@ SHAPE: dict[str, Any] = {
         ({"rope_fraction": 0.0625}, "must be even"),
         ({"shared_norm": True}, "parallel_residual"),
         ({"hiden_size": 64}, "Extra inputs"),
+        ({"sliding_window": 0}, "greater than 0"),
+        ({"sliding_window": 8, "sliding_layers": (True,)}, "sliding_layers has 1 entries for 2 layers"),
+        ({"rope_layers": (True, False, True)}, "rope_layers has 3 entries"),
+        ({"rope_scaling": {"kind": "yarn", "factor": 4.0}}, "yarn needs original_context"),
+        ({"rope_scaling": {"kind": "linear", "factor": -1.0}}, "greater than 0"),
+        ({"rope_scaling": {"kind": "factors", "factors": (1.0,) * 7}}, "8 frequencies and 7 factors"),
+        ({"rope_scaling": {"kind": "factors", "factors": (0.0,) * 8}}, "must be positive"),
     ],
 )
 def test_impossible_shapes_are_refused(change: dict[str, Any], message: str) -> None:
@@ -37,6 +44,12 @@ def test_sizes_by_layer() -> None:
     assert (config.heads_at(1), config.kv_heads_at(1), config.intermediate_at(0)) == (4, 2, 64)
     assert not config.is_uniform
     assert DecoderConfig(**(SHAPE | {"intermediate_size": (96, 96)})).is_uniform
+
+
+def test_windows_and_ropes_by_layer() -> None:
+    config = DecoderConfig(**(SHAPE | {"sliding_window": 8, "sliding_layers": (True, False)}))
+    assert (config.window_at(0), config.window_at(1), config.rotates_at(1)) == (8, None, True)
+    assert DecoderConfig(**(SHAPE | {"sliding_window": 8})).window_at(1) == 8
 
 
 def test_survives_json() -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from phonelm.arch import DecoderConfig, preset
+from phonelm.arch import DecoderConfig, RopeScaling, preset
 from phonelm.arch.tensors import model_tensors
 from phonelm.formats import config_from_gguf
 from phonelm.formats.gguf_architectures import gguf_architecture
@@ -24,6 +24,14 @@ def names(config: DecoderConfig) -> set[str]:
         ({"ffn": "plain"}, "phonelm"),
         ({"activation": "relu"}, "phonelm"),
         ({"rope_table": "int8"}, "phonelm"),
+        ({"bias": "qkv"}, "qwen2"),
+        ({"bias": "all"}, "llama"),
+        ({"rope_scaling": RopeScaling(kind="linear", factor=4.0)}, "llama"),
+        ({"rope_scaling": RopeScaling(kind="yarn", factor=4.0, original_context=2048)}, "llama"),
+        ({"rope_scaling": RopeScaling(kind="factors")}, "llama"),
+        ({"fused_projections": True, "sliding_window": 2047, "rope_fraction": 0.75}, "phi3"),
+        ({"rope_layers": (True, True, True, False) * 7 + (True, True)}, "smollm3"),
+        ({"qk_norm": "head"}, "qwen3"),
     ],
 )
 def test_there_and_back(change: dict[str, Any], arch: str) -> None:
@@ -65,6 +73,26 @@ def test_what_the_runtime_lacks_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         config_from_gguf(config_metadata(SMOL) | change, names(SMOL) | set(extra))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sliding_window": 64}, "sliding_window = 64"),
+        ({"rope_fraction": 0.5}, "rope_fraction = 0.5"),
+        ({"qk_norm": "full"}, "qk_norm = full"),
+        ({"rope_layers": (False,) * 30}, "all but every fourth"),
+        ({"bias": "qkv", "qk_norm": "head", "scale_embedding": True}, "scale_embedding = True"),
+        ({"activation": "gelu_tanh"}, "activation = gelu_tanh"),
+        (
+            {"activation": "relu", "rope_scaling": RopeScaling(kind="linear", factor=2.0)},
+            "no phonelm decoders",
+        ),
+    ],
+)
+def test_mixtures_that_have_no_name_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gguf_architecture(SMOL.model_copy(update=change))
 
 
 @pytest.mark.parametrize("key", ["llama.block_count", "llama.vocab_size", "llama.embedding_length"])

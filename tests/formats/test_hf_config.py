@@ -79,6 +79,27 @@ def test_only_gated_silu_is_a_llama() -> None:
         config_to_hf(preset("opt-125m").model_copy(update={"norm": "rmsnorm"}))
 
 
+LLAMA = PUBLISHED | {"model_type": "llama", "hidden_act": "silu"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, r"scales RoPE \(dynamic\)"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "lacks original_max_position_embeddings"),
+        ({"rope_scaling": {"rope_type": "llama3"}}, "lacks factor"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "mscale": 1.0}}, "sets mscale"),
+        ({"model_type": "qwen2", "use_sliding_window": True}, "sets use_sliding_window"),
+        ({"model_type": "gemma3_text", "final_logit_softcapping": 30.0}, "final_logit_softcapping"),
+        ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ({"model_type": "gemma3"}, "model_type 'gemma3' is not supported"),
+    ],
+)
+def test_what_other_model_types_lack_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config_from_hf(LLAMA | change)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
