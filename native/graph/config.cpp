@@ -77,11 +77,11 @@ void read_phonelm(const ConfigReader& reader, ModelConfig& config) {
   } else if (activation == "relu2") {
     config.activation = Activation::Relu2;
   } else {
-    reader.refuse("hidden_activation", "is '" + activation + "', not silu, relu or relu2");
+    reader.refuse("hidden_activation", "is " + quoted(activation) + ", not silu, relu or relu2");
   }
   const std::string table = reader.text_or("rope.table", "float");
   if (table != "float" && table != "int8")
-    reader.refuse("rope.table", "is '" + table + "', not float or int8");
+    reader.refuse("rope.table", "is " + quoted(table) + ", not float or int8");
   config.rope_int8 = table == "int8";
 }
 

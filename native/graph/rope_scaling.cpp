@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numbers>
 
+#include "gguf/printable.h"
 #include "graph/rope.h"
 
 namespace phonelm {
@@ -103,7 +104,7 @@ Rope read_rope(const ConfigReader& reader, ModelConfig& config) {
   } else if (kind == "none" || kind == "linear") {
     for (float& frequency : rope.frequencies) frequency /= factor;
   } else if (kind != "longrope") {
-    reader.refuse("rope.scaling.type", "is '" + kind + "', not none, linear, yarn or longrope");
+    reader.refuse("rope.scaling.type", "is " + quoted(kind) + ", not none, linear, yarn or longrope");
   } else if (factor != 1.0f) {
     reader.refuse("rope.scaling.factor", "is set beside factors by dimension");
   }

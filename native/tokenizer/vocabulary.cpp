@@ -15,6 +15,9 @@ namespace {
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kKinds = "tokenizer.ggml.token_type";
 
+// The longest there is in models has 1024. Bounds the time to look at all ways to cut a token in two.
+constexpr size_t kMaxTokenBytes = 2048;
+
 [[noreturn]] void fail(const GgufFile& file, const std::string& problem) {
   throw Error(printable(file.path()) + ": " + problem + "; convert the model again");
 }
@@ -107,6 +110,7 @@ void Vocabulary::read_tokens(const GgufFile& file) {
       fail(file, std::string(kTokens) + "[" + std::to_string(i) + "] " + what);
     };
     if (text.empty()) problem("is empty");
+    if (text.size() > kMaxTokenBytes) problem("is longer than 2048 bytes");
     if (!is_utf8(text)) problem("is not UTF-8");
     const TokenKind kind = kinds == nullptr ? TokenKind::kNormal : kind_from_number(file, i, (*kinds)[i]);
     const bool is_plain = kind == TokenKind::kNormal || kind == TokenKind::kByte;
