@@ -21,7 +21,7 @@ double seconds_since(Clock::time_point start) {
 class Run {
  public:
   Run(SessionObject& session, SamplerObject& sampler, int max_tokens, phonelm_callback callback, void* user)
-      : session_(session.session),
+      : session_(*session.session),
         tokenizer_(session_.model().tokenizer()),
         sampler_(sampler),
         max_tokens_(max_tokens),
@@ -40,7 +40,7 @@ class Run {
  private:
   // Before anything is evaluated part by part.
   void check(std::span<const int32_t> prompt) const {
-    const auto room = static_cast<size_t>(session_.context_length() - session_.position());
+    const auto room = static_cast<size_t>(session_.room());
     if (prompt.size() > room) {
       throw Error("the prompt has " + std::to_string(prompt.size()) + " tokens and the context of " +
                   std::to_string(session_.context_length()) + " has room for " + std::to_string(room) +
@@ -67,7 +67,7 @@ class Run {
       ++result_.num_tokens;
       if (!tell(token, stream_.feed(tokenizer_.token_bytes(token, false)))) return PHONELM_FINISH_CANCELLED;
       if (result_.num_tokens == max_tokens_) return PHONELM_FINISH_LENGTH;
-      if (session_.position() == session_.context_length()) return PHONELM_FINISH_CONTEXT;
+      if (session_.room() == 0) return PHONELM_FINISH_CONTEXT;
       const auto start = Clock::now();
       session_.prefill({&token, 1});
       token = sampler_.sample(session_.logits());

@@ -15,6 +15,7 @@ LoadOptions load_options(const phonelm_load_options& given) {
   if (given.num_threads != 0) options.num_threads = given.num_threads;
   options.context_length = given.context_length;
   options.sparse_ffn = given.dense_ffn == 0;
+  if (given.kv_type) options.kv_type = parse_kv_type(given.kv_type);
   return options;
 }
 
@@ -27,11 +28,12 @@ void check_context(int context_length, int longest) {
 
 std::shared_ptr<ModelObject> load(const char* path, const phonelm_load_options& given) {
   if (given.context_length < 0) check_context(given.context_length, INT32_MAX);
-  auto model = Model::load(path, load_options(given));
+  const LoadOptions options = load_options(given);
+  auto model = Model::load(path, options);
   const int longest = model->config().context_length;
   check_context(given.context_length, longest);
-  return std::make_shared<ModelObject>(std::move(model),
-                                       given.context_length ? given.context_length : longest);
+  const int context_length = given.context_length ? given.context_length : longest;
+  return std::make_shared<ModelObject>(std::move(model), context_length, options.kv_type);
 }
 
 const char* text_or_null(const Model& model, const char* key) {
@@ -57,7 +59,7 @@ phonelm_model_info info_of(const ModelObject& object) {
   info.weight_bytes = model.weight_bytes();
   info.token_weight_bytes = token_weight_bytes(model);
   info.buffer_bytes = buffer_bytes(config, model.threads().num_threads());
-  info.kv_bytes = KvCache::bytes_for(config, object.context_length);
+  info.kv_bytes = KvCache::bytes_for(config, object.context_length, object.kv_type);
   info.vocab_size = config.vocab_size;
   info.context_length = object.context_length;
   info.max_context_length = config.context_length;

@@ -14,6 +14,7 @@ namespace phonelm::capi {
 struct ModelObject {
   std::shared_ptr<Model> model;
   int context_length;
+  KvType kv_type;
 };
 
 class SamplerObject {
@@ -33,13 +34,9 @@ class SamplerObject {
 };
 
 struct SessionObject {
-  SessionObject(std::shared_ptr<const ModelObject> of, int context_length)
-      : model(std::move(of)), session(model->model, SessionOptions{context_length, KvType::F16, {}}) {}
-
   // Recursive, for the callback of a generation.
   std::recursive_mutex mutex;
-  std::shared_ptr<const ModelObject> model;
-  Session session;
+  std::unique_ptr<Session> session;
 };
 
 inline std::shared_ptr<ModelObject> find(phonelm_model* model) {

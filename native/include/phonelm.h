@@ -79,6 +79,7 @@ PHONELM_API phonelm_status phonelm_machine_get_info(phonelm_machine_info* info, 
 typedef struct phonelm_load_options {
   size_t size;
   const char* isa;     /* NULL: PHONELM_ISA of the environment, or the fastest */
+  const char* kv_type; /* of the sessions' keys and values: "f16" (NULL) or "q8_0" */
   int32_t num_threads; /* 0: as many as a short measurement finds fastest */
   int32_t
       context_length; /* of the sessions; a model that leaves no room for one is refused. 0: the model's */
@@ -183,18 +184,31 @@ PHONELM_API phonelm_status phonelm_sampler_set_mask(phonelm_sampler* sampler, co
 
 typedef struct phonelm_session_options {
   size_t size;
+  const char* kv_type;    /* NULL: as the model was loaded for */
   int32_t context_length; /* 0: the model's `context_length` */
+  int32_t slides;         /* not 0: a full context drops its oldest tokens, but for the first; 0: it ends */
+  int32_t num_sinks;      /* how many of the first stay; 0: 4 */
 } phonelm_session_options;
 
 PHONELM_API phonelm_status phonelm_session_new(phonelm_model* model, const phonelm_session_options* options,
                                                phonelm_session** session, phonelm_error* error);
+/* Writes the session to a file, whole or not at all. */
+PHONELM_API phonelm_status phonelm_session_save(phonelm_session* session, const char* path,
+                                                phonelm_error* error);
+/* A session as it was saved, on the same model, with its logits; `context_length` 0 is the saved one's.
+ * REFUSED for a damaged file or one of another model. */
+PHONELM_API phonelm_status phonelm_session_restore(phonelm_model* model, const char* path,
+                                                   int32_t context_length, phonelm_session** session,
+                                                   phonelm_error* error);
 /* NULL is allowed. */
 PHONELM_API phonelm_status phonelm_session_free(phonelm_session* session);
 
 typedef struct phonelm_session_info {
   size_t size;
+  const char* kv_type; /* stays for ever */
   uint64_t kv_bytes;
-  int32_t position; /* tokens evaluated so far */
+  int32_t position;    /* tokens evaluated so far, those that the context has slid past too */
+  int32_t num_dropped; /* that it has slid past */
   int32_t context_length;
 } phonelm_session_info;
 
@@ -213,7 +227,8 @@ PHONELM_API phonelm_status phonelm_session_step(phonelm_session* session, int32_
 /* Of the last token evaluated: `vocab_size` numbers, in the manner of phonelm_tokenize. */
 PHONELM_API phonelm_status phonelm_session_logits(phonelm_session* session, float* logits, size_t capacity,
                                                   size_t* num_logits, phonelm_error* error);
-/* Forgets the tokens from `position` on. The logits stay those of the last evaluation. */
+/* Forgets the tokens from `position` on; not those that the context has slid past. The logits stay those of
+ * the last evaluation. */
 PHONELM_API phonelm_status phonelm_session_truncate(phonelm_session* session, int32_t position,
                                                     phonelm_error* error);
 /* Share of live FFN neurons by layer over the tokens evaluated alone, in the manner of phonelm_tokenize; none

@@ -70,9 +70,10 @@ Timed time_run(phonelm_model* model, const phonelm_model_info& info, const std::
     throw_if_interrupted();
   }
   const double decode_s = seconds_since(middle);
-  phonelm_session_info of{sizeof(of), 0, 0, 0};
+  phonelm_session_info of{};
+  of.size = sizeof(of);
   check([&](phonelm_error* e) { return phonelm_session_get_info(session.get(), &of, e); });
-  return {prefill_s, decode_s, of.kv_bytes, live_fractions(session.get(), info.num_layers)};
+  return {prefill_s, decode_s, of.kv_type, of.kv_bytes, live_fractions(session.get(), info.num_layers)};
 }
 
 Figures measure(const Arguments& arguments, const Counts& counts) {

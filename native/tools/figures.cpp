@@ -78,6 +78,7 @@ std::string result_json(const std::string& path, const Figures& figures) {
   JsonObject object;
   object.text("model", file_name(path)).text("path", path).text("isa", info.isa);
   object.integer("prefill_threads", info.prefill_threads).integer("decode_threads", info.decode_threads);
+  object.text("kv_type", figures.runs[0].kv_type);
   object.integer("prompt_tokens", figures.counts.prompt)
       .integer("generated_tokens", figures.counts.generated);
   object.integer("repeats", figures.counts.repeats);

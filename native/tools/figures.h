@@ -17,6 +17,7 @@ struct Counts {
 struct Timed {
   double prefill_s;
   double decode_s;
+  std::string kv_type;
   uint64_t kv_bytes;
   std::vector<double> live_fractions;
 };

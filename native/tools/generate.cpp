@@ -33,7 +33,8 @@ struct Output {
 // All that the command line says, read before anything is loaded.
 struct Job {
   explicit Job(const Arguments& arguments)
-      : flags(PHONELM_PROMPT | (arguments.has("parse-special") ? PHONELM_PARSE_SPECIAL : 0)),
+      : slides(arguments.has("slide")),
+        flags(PHONELM_PROMPT | (arguments.has("parse-special") ? PHONELM_PARSE_SPECIAL : 0)),
         max_tokens(static_cast<int32_t>(arguments.integer("max-tokens", 128, 1, INT32_MAX))),
         context(static_cast<int32_t>(arguments.integer("context", 0, 1, INT32_MAX))) {
     std::random_device random;
@@ -47,6 +48,7 @@ struct Job {
     prompt = given == "-" ? read_all("-") : given;
   }
 
+  bool slides;
   uint32_t flags;
   int32_t max_tokens;
   int32_t context;
@@ -67,7 +69,7 @@ void generate(phonelm_model* model, Job& job, Output& output) {
   const std::vector<int32_t> prompt = tokenize(model, job.prompt, job.flags);
   job.num_prompt_tokens = prompt.size();
   const int32_t most = info_of(model).context_length;
-  const Session session = new_session(model, needed_context(prompt.size(), job.max_tokens, most));
+  const Session session = new_session(model, needed_context(prompt.size(), job.max_tokens, most), job.slides);
   const Sampler sampler = new_sampler(job.sampling);
   const phonelm_generate_options options{sizeof(options), job.max_tokens};
   job.result.size = sizeof(job.result);
@@ -129,6 +131,7 @@ Verb generate_verb() {
                         {"min-p", 0, "X", "Drop tokens less likely than this share of the best (0)."},
                         {"seed", 0, "N", "Makes the draw repeatable."},
                         {"context", 0, "N", "Context in tokens; the model's if not given."},
+                        {"slide", 0, nullptr, "A full context drops its oldest tokens instead of ending."},
                         {"parse-special", 0, nullptr, "Texts of control tokens become those tokens."},
                         {"json", 0, nullptr, "Print one JSON document instead of the text."}}),
           "phonelm-cli generate model.gguf --prompt \"Once upon a time\" --max-tokens 64 --seed 1",

@@ -8,9 +8,11 @@ constexpr int64_t kMostThreads = 256;
 
 Model load(const Arguments& arguments, int32_t context_length) {
   const std::string isa = arguments.text("isa", "");
+  const std::string kv_type = arguments.text("kv", "f16");
   phonelm_load_options options{};
   options.size = sizeof(options);
   options.isa = isa.empty() ? nullptr : isa.c_str();
+  options.kv_type = kv_type.c_str();
   options.num_threads = static_cast<int32_t>(arguments.integer("threads", 0, 1, kMostThreads));
   options.context_length = context_length;
   options.dense_ffn = arguments.has("dense");
@@ -28,8 +30,8 @@ phonelm_model_info info_of(phonelm_model* model) {
   return info;
 }
 
-Session new_session(phonelm_model* model, int32_t context_length) {
-  const phonelm_session_options options{sizeof(options), context_length};
+Session new_session(phonelm_model* model, int32_t context_length, bool slides) {
+  const phonelm_session_options options{sizeof(options), nullptr, context_length, slides, 0};
   phonelm_session* session = nullptr;
   check([&](phonelm_error* error) { return phonelm_session_new(model, &options, &session, error); });
   return Session(session);
@@ -56,6 +58,7 @@ std::vector<int32_t> tokenize(phonelm_model* model, const std::string& text, uin
 std::vector<Option> load_options(std::vector<Option> others) {
   others.push_back({"threads", 0, "N", "Threads; chosen by a short measurement if not given."});
   others.push_back({"isa", 0, "NAME", "Instruction set; the fastest here if not given."});
+  others.push_back({"kv", 0, "TYPE", "Type of keys and values: f16 or q8_0 (f16)."});
   others.push_back({"dense", 0, nullptr, "Compute the dead neurons of ReLU models too."});
   return others;
 }

@@ -32,10 +32,10 @@ using Model = std::unique_ptr<phonelm_model, Free>;
 using Session = std::unique_ptr<phonelm_session, Free>;
 using Sampler = std::unique_ptr<phonelm_sampler, Free>;
 
-// With the options --threads, --isa and --dense as given.
+// With the options --threads, --isa, --kv and --dense as given.
 Model load(const Arguments& arguments, int32_t context_length);
 phonelm_model_info info_of(phonelm_model* model);
-Session new_session(phonelm_model* model, int32_t context_length);
+Session new_session(phonelm_model* model, int32_t context_length, bool slides = false);
 Sampler new_sampler(const phonelm_sampler_options& options);
 std::vector<int32_t> tokenize(phonelm_model* model, const std::string& text, uint32_t flags);
 

@@ -47,6 +47,7 @@ class LoadOptions(Sized):
     _fields_ = [
         ("size", c.c_size_t),
         ("isa", c.c_char_p),
+        ("kv_type", c.c_char_p),
         ("num_threads", c.c_int32),
         ("context_length", c.c_int32),
         ("dense_ffn", c.c_int32),
@@ -87,14 +88,22 @@ class SamplerOptions(Sized):
 
 
 class SessionOptions(Sized):
-    _fields_ = [("size", c.c_size_t), ("context_length", c.c_int32)]
+    _fields_ = [
+        ("size", c.c_size_t),
+        ("kv_type", c.c_char_p),
+        ("context_length", c.c_int32),
+        ("slides", c.c_int32),
+        ("num_sinks", c.c_int32),
+    ]
 
 
 class SessionInfo(Sized):
     _fields_ = [
         ("size", c.c_size_t),
+        ("kv_type", c.c_char_p),
         ("kv_bytes", c.c_uint64),
         ("position", c.c_int32),
+        ("num_dropped", c.c_int32),
         ("context_length", c.c_int32),
     ]
 
@@ -145,6 +154,8 @@ _PARAMETERS: dict[str, list[Any]] = {
     "sampler_new": [c.POINTER(SamplerOptions), c.POINTER(c.c_void_p)],
     "sampler_set_mask": [c.c_void_p, c.POINTER(c.c_uint32), c.c_size_t],
     "session_new": [c.c_void_p, c.POINTER(SessionOptions), c.POINTER(c.c_void_p)],
+    "session_save": [c.c_void_p, c.c_char_p],
+    "session_restore": [c.c_void_p, c.c_char_p, c.c_int32, c.POINTER(c.c_void_p)],
     "session_get_info": [c.c_void_p, c.POINTER(SessionInfo)],
     "session_prefill": [c.c_void_p, _TOKENS, c.c_size_t],
     "session_sample": [c.c_void_p, c.c_void_p, _TOKENS],
@@ -200,6 +211,9 @@ class Library:
 
     def session(self, model: int, **options: Any) -> int:
         return self._new("session_new", model, c.byref(SessionOptions(**options)))
+
+    def restore(self, model: int, path: Path, context_length: int = 0) -> int:
+        return self._new("session_restore", model, str(path).encode(), context_length)
 
     def sampler(self, **options: Any) -> int:
         return self._new("sampler_new", c.byref(SamplerOptions(**options)))

@@ -41,7 +41,7 @@ static void check_tokens(phonelm_model* model) {
 static void check_generation(phonelm_model* model) {
   phonelm_session* session = NULL;
   phonelm_sampler* sampler = NULL;
-  const phonelm_session_options session_options = {sizeof session_options, 64};
+  const phonelm_session_options session_options = {.size = sizeof session_options, .context_length = 64};
   phonelm_sampler_options sampler_options = {.size = sizeof sampler_options, .temperature = 0.8f, .seed = 1};
   OK(phonelm_session_new(model, &session_options, &session, NULL));
   OK(phonelm_sampler_new(&sampler_options, &sampler, NULL));

@@ -24,6 +24,7 @@ from c_library import (
     PARSE_SPECIAL,
     PROMPT,
     REFUSED,
+    STOP,
     SYSTEM,
     TOO_SMALL,
     WITH_SPECIAL,
@@ -307,6 +308,8 @@ def test_what_is_no_handle_is_refused(library: Library, model: int, name: str) -
     kind = name.split("_")[0]
     freed = library.session(model)
     assert library.free("session", freed) == 0
+    if name in ("session_new", "session_restore"):
+        kind = "model"
     own_kind = "session" if kind in ("session", "generate") else "sampler" if kind == "sampler" else "model"
     others = {"model": model, "session": library.session(model), "sampler": library.sampler()}
     wrong = [None, 1 << 40, 0xDEADBEEF, freed, *(others[kind] for kind in others if kind != own_kind)]
@@ -442,6 +445,46 @@ def test_threads_share_a_model(library: Library, tiny_gguf: Path) -> None:
     for thread in threads:
         thread.join()
     assert together == alone
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+def test_a_saved_session_goes_on(library: Library, tiny_gguf: Path, tmp_path: Path, kv_type: str) -> None:
+    model = library.load(tiny_gguf, kv_type=kv_type.encode(), num_threads=1)
+    session, path = library.session(model, context_length=40), tmp_path / "session"
+    library.prefill(session, [1, 2, 3])
+    library.call("session_save", session, str(path).encode())
+    restored = library.restore(model, path)
+    info = library.info("session", restored, SessionInfo)
+    assert (info.position, info.context_length, info.kv_type.decode()) == (3, 40, kv_type)
+    assert library.logits(restored) == library.logits(session)
+    for one in (session, restored):
+        library.prefill(one, [4])
+    assert library.logits(restored) == library.logits(session)
+    expected = phonelm.load(tiny_gguf, num_threads=1).native.new_session(40, kv_type=kv_type)
+    expected.prefill([1, 2, 3])
+    expected.prefill([4])
+    np.testing.assert_array_equal(library.logits(session), expected.logits())
+    path.write_bytes(path.read_bytes()[:-1])
+    assert refused(library.restore, model, path).status == REFUSED
+    assert refused(library.restore, model, tmp_path / "none").status == SYSTEM
+    missing_folder = str(tmp_path / "none" / "x").encode()
+    assert refused(library.call, "session_save", session, missing_folder).status == SYSTEM
+
+
+def test_a_context_slides_on_request(library: Library, model: int, reference: Any) -> None:
+    session = library.session(model, context_length=40, slides=1)
+    tokens: list[int] = []
+    result = library.generate(session, library.sampler(), [1, 2], 60, lambda p: tokens.append(p.token) or 0)
+    assert result.finish in (LENGTH, STOP)
+    info = library.info("session", session, SessionInfo)
+    assert info.num_dropped > 0
+    expected = reference.native.new_session(40, num_sinks=4)
+    expected.prefill([1, 2])
+    sampler = _native.Sampler()
+    first = expected.sample(sampler)
+    assert tokens[1:] == [first, *expected.decode(first, sampler, result.num_tokens - 1)]
+    assert refused(lambda: library.session(model, num_sinks=4)).status == REFUSED
+    assert refused(lambda: library.session(model, kv_type=b"f64")).status == REFUSED
 
 
 def test_a_handle_may_be_freed_within_a_call(library: Library, tiny_gguf: Path) -> None:

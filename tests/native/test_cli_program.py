@@ -151,6 +151,14 @@ def test_a_full_context_is_said(cli: Cli, tiny_gguf: Path) -> None:
     assert run.stderr == "phonelm-cli: the context of 20 tokens is full\n"
 
 
+def test_a_context_slides_on_request(cli: Cli, tiny_gguf: Path) -> None:
+    words = ["generate", tiny_gguf, "-p", "abc", "-n", 60, "--context", 40, "--temperature", 0, "--json"]
+    assert json.loads(cli(*words).stdout)["finish_reason"] == "context"
+    document = json.loads(cli(*words, "--slide", "--kv", "q8_0").stdout)
+    assert document["finish_reason"] in ("length", "stop")
+    assert cli(*words, "--kv", "f64").returncode == 1
+
+
 def test_token_ids(cli: Cli, tiny_gguf: Path, tmp_path: Path) -> None:
     tokenizer = _native.Model.load(str(tiny_gguf)).tokenizer
     data = TEXT.encode() + b"\x00\xff\xfe<|endoftext|>"
@@ -182,6 +190,7 @@ def test_bench_names_its_figures_as_python_does(cli: Cli, tiny_gguf: Path) -> No
         assert 0 < result[name]["low"] <= result[name]["median"] <= result[name]["high"]
     parts = ("base_bytes", "weight_bytes", "kv_bytes", "buffer_bytes")
     assert sum(result[name] for name in parts) >= result["peak_rss_bytes"] > 0
+    assert result["kv_type"] == "f16"
     assert result["isa"] == _native.Model.load(str(tiny_gguf)).isa
     assert "tokens/s" in cli(*words).stdout
 
