@@ -17,6 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from test_architectures import CASES  # noqa: E402
 from test_graph import (  # noqa: E402
     SHAPES,
     convert,
@@ -88,6 +89,17 @@ def test_logits_are_pefts(tmp_path: Path, kind: str, shape: str) -> None:
     with load(convert(tmp_path), num_threads=2, adapters=[tmp_path / "lora"]) as loaded:
         np.testing.assert_allclose(loaded.logits(IDS), expected, atol=1e-3)
         np.testing.assert_allclose(one_by_one(loaded), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "gemma3", "phi3", "smollm3", "llama biases"])
+def test_other_architectures(tmp_path: Path, kind: str) -> None:
+    model_type, overrides = CASES[kind]
+    model = save_checkpoint(tmp_path, model_type, pad_token_id=0, **overrides)
+    expected = torch_logits(save_adapter(model, tmp_path / "lora", std=0.03), IDS)
+    assert relative_error(torch_logits(model, IDS), expected) > 0.05
+    with load(convert(tmp_path), num_threads=2, adapters=[tmp_path / "lora"]) as loaded:
+        assert relative_error(loaded.logits(IDS), expected) < 1e-3
+        assert relative_error(one_by_one(loaded), expected) < 1e-3
 
 
 @pytest.mark.parametrize("target", [*ATTENTION, *FFN, "lm_head"])
