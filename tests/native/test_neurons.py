@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_graph import SHAPES, convert, random_ids, relative_error, save_checkpoint
-from test_kernels import TYPES, random_blocks, rounded_activations
+from test_kernels import TYPES, random_matrix, rounded_activations
 
 from phonelm import _native
 from phonelm.arch import DecoderConfig
@@ -40,7 +40,7 @@ def rounded(x: np.ndarray) -> np.ndarray:
 def test_rows_of_some_neurons(isa: str, name: str, rows: int, pairs: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     cols = 64 * pairs
-    blocks, matrix = random_blocks(rng, name, rows, cols)
+    blocks, matrix = random_matrix(rng, name, rows, cols)
     x = rng.standard_normal(cols).astype(np.float32)
     x[: 32 * int(rng.integers(3))] = 0  # groups without a scale
     neurons = np.flatnonzero(rng.random(rows) < 0.5).tolist()
@@ -65,7 +65,7 @@ def test_columns_without_the_dead(
 ) -> None:
     rng = np.random.default_rng(seed)
     rows, cols = 64 * pieces, 32 * groups
-    blocks, matrix = random_blocks(rng, name, rows, cols)
+    blocks, matrix = random_matrix(rng, name, rows, cols)
     x = sparse_vector(rng, cols, live)
     begin = 64 * int(rng.integers(pieces))
     end = begin + 64 * int(rng.integers(0, pieces - begin // 64 + 1))
@@ -97,7 +97,7 @@ def test_extreme_quants_do_not_overflow(isa: str, name: str, sign: float) -> Non
 def test_a_batch_gets_the_same_panels(name: str, way: str) -> None:
     rng = np.random.default_rng(3)
     rows, cols = 128, 192
-    blocks, _ = random_blocks(rng, name, rows, cols)
+    blocks, _ = random_matrix(rng, name, rows, cols)
     panels = _native.packed_panels("panels", TYPES[name], blocks, rows, cols)
     assert _native.packed_panels(way, TYPES[name], blocks, rows, cols) == panels
 
