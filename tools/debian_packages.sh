@@ -14,8 +14,9 @@ apt() {
   apt-get -qq -o Dir::State::Lists="$folder/lists" -o Dir::Cache="$folder/cache" -o Debug::NoLocking=1 \
     -o APT::Sandbox::User="$(id -un)" "$@"
 }
-apt update
-needed=$(apt install --simulate --no-install-recommends "$@" | awk '$1 == "Inst" { print $2 }')
+apt update >/dev/null
+plan=$(apt install --simulate --no-install-recommends "$@")
+needed=$(echo "$plan" | awk '$1 == "Inst" { print $2 }')
 (cd "$folder/debs" && { [ -z "$needed" ] || apt download $needed; })
 for package in "$folder"/debs/*.deb; do
   [ ! -e "$package" ] || dpkg -x "$package" "$folder/root"

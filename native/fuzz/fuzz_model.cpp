@@ -13,9 +13,9 @@ void use_model(const std::string& path) {
   LoadOptions options;
   options.isa = "scalar";
   options.num_threads = 1;
-  options.context_length = 16;
+  options.context_length = 8;
   const auto model = Model::load(path, options);
-  Session session(model, options.context_length);
+  Session session(model, {.context_length = options.context_length});
   const std::vector<int32_t> tokens = {0, model->config().vocab_size - 1, 0};
   session.prefill(tokens);
   check(session.logits().size() == static_cast<size_t>(model->config().vocab_size), "a logit for each token");

@@ -29,9 +29,11 @@ find_clang() {
 }
 
 fetch_clang() {
+  # Up to version 15 the sanitizers come with the compiler's common files.
   for version in 19 18 16 15 14; do
-    "$repository/tools/debian_packages.sh" "$tools" "clang-$version" "libclang-rt-$version-dev" \
-      >"$build/fetch.log" 2>&1 && return
+    runtime=libclang-rt-$version-dev
+    [ $version -ge 16 ] || runtime=libclang-common-$version-dev
+    "$repository/tools/debian_packages.sh" "$tools" "clang-$version" "$runtime" >"$build/fetch.log" 2>&1 && return
   done
   return 1
 }
@@ -55,7 +57,7 @@ fi
 cmake -S "$here" -B "$build/$with_libfuzzer" -G Ninja -DCMAKE_CXX_COMPILER="$compiler" \
   -DPHONELM_LIBFUZZER=$with_libfuzzer >"$build/cmake.log" || { cat "$build/cmake.log" >&2; exit 1; }
 cmake --build "$build/$with_libfuzzer" --parallel "${NINJA_JOBS:-2}" >"$build/build.log" ||
-  { cat "$build/build.log" >&2; exit 1; }
+  { tail -40 "$build/build.log" >&2; exit 1; }
 
 export UBSAN_OPTIONS=print_stacktrace=1
 for harness in $harnesses; do
