@@ -4,9 +4,7 @@
 namespace phonelm {
 namespace {
 
-template <TensorType type>
-using Several = Single<type>;
-constexpr int kBatch = 4;
+using SomeTokens = OneToken;
 
 }  // namespace
 }  // namespace phonelm
