@@ -5,7 +5,7 @@
 //   multiply<type, first, num>(w, x, dots)   adds to `vectors` registers the products of some of them
 //   spread(rows), by_token(...)   rows' and tokens' numbers in the order of these sums
 //   store()                       undoes that order
-//   steps                         so many times `tokens` are taken together: chains of additions in flight
+//   steps                         1, or 2 for two times `tokens` together: more chains of additions in flight
 //
 // The 16 registers of 8 rows stay where they are for all tokens of a block. Its float sums are in the first
 // cache: the pipes that load and store are idle beside those that multiply.
@@ -27,7 +27,7 @@ struct Rows {
   float32x4_t scales[num_scales][Dots::vectors];
   float32x4_t minima[num_scales][Dots::vectors];
 
-  Rows(const std::byte* tile, int group, int first_row) {
+  [[gnu::always_inline]] Rows(const std::byte* tile, int group, int first_row) {
     const std::byte* quants = tile + format.quants_at() + static_cast<size_t>(group) * format.group_bytes();
     for (int r = 0; r < 2; ++r) {
       unpack_rows<type>(quants + 4 * (first_row + 4 * r), w[r]);
@@ -53,7 +53,7 @@ struct Sums {
   static constexpr int num_scales = tile_format(type).num_scales();
   int32x4_t dots[num_scales][Dots::vectors];
 
-  Sums(const Rows<type, Dots>& rows, const Term& term, size_t place) {
+  [[gnu::always_inline]] Sums(const Rows<type, Dots>& rows, const Term& term, size_t place) {
     unrolled<num_scales>([&]<int i>() {
       const int32_t* offsets = term.offsets + num_scales * place + i;
       const int32x4_t start = start_value<type>(Dots::by_token(offsets, num_scales));
@@ -64,7 +64,8 @@ struct Sums {
   }
 
   // sums += scales * tokens * dots.
-  void add_to(float32x4_t* sums, const Rows<type, Dots>& rows, float32x4_t tokens) const {
+  [[gnu::always_inline]] void add_to(float32x4_t* sums, const Rows<type, Dots>& rows,
+                                     float32x4_t tokens) const {
     unrolled<Dots::vectors>([&]<int v>() {
       if constexpr (num_scales == 1) {
         sums[v] = vfmaq_f32(sums[v], vcvtq_f32_s32(dots[0][v]), vmulq_f32(rows.scales[0][v], tokens));
@@ -93,16 +94,20 @@ template <TensorType type, typename Dots>
 class BlockProduct {
  public:
   BlockProduct(const Activations& input, size_t place, int first_bit, int count)
-      : input_(input), place_(place), first_bit_(first_bit), count_(count) {}
+      : input_(input),
+        low_tokens_(input.low_tokens + place / static_cast<size_t>(input.block)),
+        place_(place),
+        first_bit_(first_bit),
+        count_(count) {}
 
   // A group of the panel's tile times the same group of the tokens.
   void add(const std::byte* tile, int group_of_tile, int group) {
     const size_t place = place_ + static_cast<size_t>(group) * static_cast<size_t>(input_.block);
-    const unsigned low_tokens = input_.low_tokens[place / static_cast<size_t>(input_.block)];
+    const unsigned low_tokens = static_cast<unsigned>(low_tokens_[group]) >> first_bit_;
     for (int half = 0; half < 2; ++half) {
       const Rows<type, Dots> rows(tile, group_of_tile, 8 * half);
       add_first(rows, place, sums_[half]);
-      add_low(rows, place, (low_tokens >> first_bit_) & ((1u << count_) - 1), sums_[half]);
+      add_low(rows, place, low_tokens & ((1u << count_) - 1), sums_[half]);
     }
   }
 
@@ -115,44 +120,47 @@ class BlockProduct {
   }
 
  private:
+  using Step = Sums<type, Dots>;
   using HalfSums = float32x4_t[kTokenBlock / Dots::tokens][Dots::vectors];
   static constexpr bool halves = tile_format(type).num_scales() == 2;
 
-  void add_first(const Rows<type, Dots>& rows, size_t place, HalfSums& sums) const {
+  [[gnu::always_inline]] void add_first(const Rows<type, Dots>& rows, size_t place, HalfSums& sums) const {
     const Term term{input_.quants, halves ? input_.half_offsets : input_.offsets};
-    in_batches<Dots::steps * Dots::tokens, Dots::tokens>(count_, [&]<int num>(int first) {
-      using Step = Sums<type, Dots>;
-      const size_t here = place + static_cast<size_t>(first);
-      const auto add = [&](const Step& step, size_t n) {
-        float32x4_t* target = sums[static_cast<size_t>(first) / Dots::tokens + n];
-        const size_t token = here + n * Dots::tokens;
-        step.add_to(target, rows, Dots::by_token(input_.scales + token, 1));
-        if constexpr (tile_format(type).has_minimum) add_minima(rows, input_, token, target);
-      };
-      const Step one(rows, term, here);
-      if constexpr (num > Dots::tokens) {
-        const Step two(rows, term, here + Dots::tokens);
-        add(one, 0);
-        add(two, 1);
-      } else {
-        add(one, 0);
+    const auto add = [&](const Step& step, int first) {
+      const size_t token = place + static_cast<size_t>(first);
+      float32x4_t* target = sums[first / Dots::tokens];
+      step.add_to(target, rows, Dots::by_token(input_.scales + token, 1));
+      if constexpr (tile_format(type).has_minimum) add_minima(rows, input_, token, target);
+    };
+    int first = 0;
+    if constexpr (Dots::steps == 2) {
+      for (; first + 2 * Dots::tokens <= count_; first += 2 * Dots::tokens) {
+        const Step one(rows, term, place + static_cast<size_t>(first));
+        const Step two(rows, term, place + static_cast<size_t>(first + Dots::tokens));
+        add(one, first);
+        add(two, first + Dots::tokens);
       }
-    });
+    }
+    for (; first < count_; first += Dots::tokens) {
+      add(Step(rows, term, place + static_cast<size_t>(first)), first);
+    }
   }
 
   // The second terms of those tokens whose bits are set.
-  void add_low(const Rows<type, Dots>& rows, size_t place, unsigned bits, HalfSums& sums) const {
+  [[gnu::always_inline]] void add_low(const Rows<type, Dots>& rows, size_t place, unsigned bits,
+                                      HalfSums& sums) const {
     const Term term{input_.low_quants, halves ? input_.low_half_offsets : input_.low_offsets};
     while (bits != 0) {
       const auto first = static_cast<unsigned>(__builtin_ctz(bits)) / Dots::tokens * Dots::tokens;
       const float32x4_t scales = Dots::by_token(input_.low_scales + place + first, 1);
-      const Sums<type, Dots> step(rows, term, place + first);
+      const Step step(rows, term, place + first);
       step.add_to(sums[first / Dots::tokens], rows, Dots::keep(scales, bits >> first));
       bits &= ~0u << first << Dots::tokens;
     }
   }
 
   const Activations& input_;
+  const uint16_t* low_tokens_;
   size_t place_;
   int first_bit_;
   int count_;

@@ -22,7 +22,7 @@ struct OneToken : ByRows {
   static constexpr int steps = 2;
 
   template <TensorType, int first, int num>
-  static void multiply(const FourRows (&w)[2], const int8_t* x, int32x4_t (&dots)[2]) {
+  [[gnu::always_inline]] static void multiply(const FourRows (&w)[2], const int8_t* x, int32x4_t (&dots)[2]) {
     unrolled<num>([&]<int k>() {
       constexpr int i = first + k;
       const int8x16_t quants = vld1q_s8(x + i / 4 * 16);
