@@ -48,10 +48,8 @@ struct Vec {
   }
 };
 
-inline float32x4_t load_halves(const void* data) {
-  uint16x4_t bits;
-  std::memcpy(&bits, data, sizeof bits);
-  return vcvt_f32_f16(vreinterpret_f16_u16(bits));
+inline float32x4_t load_halves(const std::byte* data) {
+  return Vec::load_halves(reinterpret_cast<const uint16_t*>(data));
 }
 
 inline void store_four(float32x4_t sums, float* out, bool accumulate) {

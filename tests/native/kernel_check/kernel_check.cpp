@@ -46,6 +46,8 @@ class Checks {
     }
     each("half_panels", [&](Random& random) { check_half_panels(table, random); });
     each("byte_keys_and_values", [&](Random& random) { check_byte_keys_and_values(table, random); });
+    each("byte_keys", [&](Random& random) { check_byte_keys(table, random); });
+    each("byte_values", [&](Random& random) { check_byte_values(table, random); });
     each("quantize", [&](Random& random) { check_quantize(table, random); });
     each("rms_norm", [&](Random& random) { check_rms_norm(table, random); });
     each("activate", [&](Random& random) { check_activate(table, random); });
