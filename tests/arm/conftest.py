@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
 import pytest
-from native_build import ROOT, built, program_folder
+from native_build import arm_target, program_folder
 from programs import Program
 
 
@@ -19,11 +18,5 @@ def native() -> Program:
 @pytest.fixture(scope="session")
 def emulated() -> Callable[[str], Program]:
     """The program on a processor of a name."""
-    tools = subprocess.run([ROOT / "tools" / "arm_toolchain.sh"], capture_output=True, text=True)
-    if tools.returncode != 0:
-        pytest.skip(tools.stderr.strip())
-    compiler_folder, qemu = tools.stdout.split("\n")[:2]
-    toolchain = ROOT / "native" / "cmake" / "aarch64-linux-gnu.cmake"
-    options = (f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DPHONELM_STATIC=ON")
-    folder = built("arm", *options, targets=("phonelm-cli",), path=compiler_folder)
-    return lambda cpu: Program((qemu, "-cpu", cpu, str(folder / "phonelm-cli")))
+    qemu, program = arm_target("phonelm-cli")
+    return lambda cpu: Program((qemu, "-cpu", cpu, str(program)))

@@ -44,6 +44,17 @@ def program_folder() -> Path:
     return built("program", "-DPHONELM_STATIC=ON")
 
 
+def arm_target(target: str) -> tuple[str, Path]:
+    """The emulator of 64-bit Arm, and the path of a static program for it."""
+    tools = subprocess.run([ROOT / "tools" / "arm_toolchain.sh"], capture_output=True, text=True)
+    if tools.returncode != 0:
+        pytest.skip(tools.stderr.strip())
+    compiler_folder, emulator = tools.stdout.split("\n")[:2]
+    toolchain = ROOT / "native" / "cmake" / "aarch64-linux-gnu.cmake"
+    options = (f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DPHONELM_STATIC=ON")
+    return emulator, built("arm", *options, targets=(target,), path=compiler_folder) / target
+
+
 def _tool(name: str) -> str:
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.is_file() else shutil.which(name)

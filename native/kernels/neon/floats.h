@@ -22,12 +22,6 @@ inline void load_column(const std::byte* data, float32x4_t (&w)[4]) {
   }
 }
 
-inline void store_rows(const float32x4_t (&sums)[4], float* out, bool accumulate) {
-  for (int r = 0; r < 4; ++r, out += 4) {
-    vst1q_f32(out, accumulate ? vaddq_f32(vld1q_f32(out), sums[r]) : sums[r]);
-  }
-}
-
 // 16 columns of `out`, `num` rows: a [num, num_k] times columns that lie `step` bytes apart.
 template <TensorType type, int num>
 inline void multiply_columns(const std::byte* column, size_t step, int num_k, const float* a, int a_stride,
@@ -52,7 +46,9 @@ inline void multiply_columns(const std::byte* column, size_t step, int num_k, co
       for (int r = 0; r < 4; ++r) sums[t][r] = vfmaq_n_f32(sums[t][r], w[r], a[t * a_stride + k]);
     }
   }
-  for (int t = 0; t < num; ++t) store_rows(sums[t], out + t * out_stride, accumulate);
+  for (int t = 0; t < num; ++t) {
+    for (int r = 0; r < 4; ++r) store_four(sums[t][r], out + t * out_stride + 4 * r, accumulate);
+  }
 }
 
 template <TensorType type>

@@ -7,18 +7,17 @@
 #pragma once
 
 #include "kernels/live_columns.h"
-#include "kernels/neon/vectors.h"
+#include "kernels/neon/weights.h"
 
 namespace phonelm {
 namespace {
 
 // `count` numbers of 4 bytes, at most 4 of them, and zeros.
-template <typename Number>
-inline int8x16_t load_lanes(const Number* data, int count) {
-  if (count >= 4) return load_bytes(data);
-  int8_t bytes[16] = {};
+inline uint8x16_t load_lanes(const void* data, int count) {
+  if (count >= 4) return Bytes::load(data);
+  uint8_t bytes[16] = {};
   std::memcpy(bytes, data, static_cast<size_t>(4 * count));
-  return vld1q_s8(bytes);
+  return Bytes::load(bytes);
 }
 
 // 4 groups of a row, of which `count` are there: their dot products with both terms, each a Quad. The
@@ -30,12 +29,10 @@ inline void multiply_groups(const std::byte* quants, size_t step, int count, con
     int8x16_t w[2];
     if constexpr (type == TensorType::Q8_0) {
       for (size_t p = 0; p < 2; ++p) {
-        w[p] = to_signed(load_lanes(reinterpret_cast<const int32_t*>(quants + (2 * i + p) * step), count));
+        w[p] = to_signed(load_lanes(quants + (2 * i + p) * step, count));
       }
     } else {
-      const int8x16_t bytes = load_lanes(reinterpret_cast<const int32_t*>(quants + i * step), count);
-      w[0] = low_nibbles(bytes);
-      w[1] = high_nibbles(bytes);
+      split_nibbles(load_lanes(quants + i * step, count), w[0], w[1]);
     }
     dots.add(w[0], w[1], vld1q_s8(x + 128 * i), vld1q_s8(x + 128 * i + 64));
     low_dots.add(w[0], w[1], vld1q_s8(low_x + 128 * i), vld1q_s8(low_x + 128 * i + 64));
@@ -60,12 +57,12 @@ inline float neuron_row(const NeuronRows& weights, const std::byte* row, const A
                           x + at, low_x + at, dots, low_dots);
     const auto total = [&](const Quad<type>& dot, const int32_t* offsets) {
       if constexpr (type == TensorType::Q8_0) return vcvtq_f32_s32(dot.sums());
-      const int32x4_t start = vreinterpretq_s32_s8(load_lanes(offsets + first, rest));
+      const int32x4_t start = vreinterpretq_s32_u8(load_lanes(offsets + first, rest));
       return vcvtq_f32_s32(vaddq_s32(dot.sums(), start));
     };
     const float32x4_t both =
         vfmaq_f32(total(dots, input.offsets), total(low_dots, input.low_offsets), low_step);
-    const float32x4_t tokens = vreinterpretq_f32_s8(load_lanes(input.scales + first, rest));
+    const float32x4_t tokens = vreinterpretq_f32_u8(load_lanes(input.scales + first, rest));
     sums = vfmaq_f32(sums, both, vmulq_f32(load_halves(row + 2 * first), tokens));
   }
   return vaddvq_f32(sums);
@@ -122,9 +119,7 @@ inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales,
   for (int i = 0; i < 2 * live.num_pairs; ++i) {
     int8x16_t w[2][2];
     for (int k = 0; k < 2; ++k) {
-      const int8x16_t bytes = load_bytes(live.columns[i] + row / 2 + 16 * k);
-      w[k][0] = low_nibbles(bytes);
-      w[k][1] = high_nibbles(bytes);
+      split_nibbles(Bytes::load(live.columns[i] + row / 2 + 16 * k), w[k][0], w[k][1]);
     }
     const int place = i / 2 * 4 + i % 2;
     sums.add(w, quants + place);
@@ -150,7 +145,7 @@ inline void add_byte_columns(const LiveColumns& live, const std::byte* scales, i
   for (int first = row; first < row + kColumnRows; first += 16) {
     int32x4_t dots[4] = {};
     for (int i = 0; i < 2 * live.num_pairs; ++i) {
-      const int8x16_t w = load_bytes(live.columns[i] + first);
+      const int8x16_t w = vreinterpretq_s8_u8(Bytes::load(live.columns[i] + first));
       const int16x8_t front = vmovl_s8(vget_low_s8(w));
       const int16x8_t back = vmovl_high_s8(w);
       dots[0] = vmlal_n_s16(dots[0], vget_low_s16(front), quants[i]);

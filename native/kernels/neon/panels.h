@@ -1,169 +1,185 @@
-// Products of panels with activations. Of quantized ones, the integer sums are taken by what the including
-// file defines: `Single<type>`, 16 rows times one token, and `Several<type>`, 16 rows times `tokens` tokens
-// that lie next to each other. Both
+// Products of panels with activations. The integer sums are taken by what the including file defines,
+// `OneToken` and `SomeTokens`, of 8 rows times `tokens` tokens that lie next to each other:
 //
-//   (offset)                        start from the zero point's part
-//   add<chunk>(w, x)                add the products of a chunk, after arrange(w)
-//   sums(v)                         the sums, in `vectors` registers
-//   spread_rows(), spread_tokens()  order scales like the sums
-//   store()                         undoes that order
+//   arrange(w)                    what multiply() takes, of 8 registers for 4 rows each
+//   multiply<type, first, num>(w, x, dots)   adds to `vectors` registers the products of some of them
+//   spread(rows), by_token(...)   rows' and tokens' numbers in the order of these sums
+//   store()                       undoes that order
+//   steps                         1, or 2 for two times `tokens` together: more chains of additions in flight
 //
-// and `multiply_batch` calls Several for as many tokens as have room in registers.
-//
-// A token alone unpacks a chunk into registers, where both terms meet it. A batch unpacks a tile into the
-// first cache, once for a block of tokens, and keeps the block's float sums there, too: the pipes that load
-// and store are idle beside those that multiply.
+// The 16 registers of 8 rows stay where they are for all tokens of a block. Its float sums are in the first
+// cache: the pipes that load and store are idle beside those that multiply.
 #pragma once
 
-#include "kernels/neon/tiles.h"
+#include "kernels/neon/floats.h"
+#include "kernels/neon/weights.h"
 
 namespace phonelm {
 namespace {
 
-// The scales or minima of a tile's rows in the order of the sums.
-template <typename Dots>
-struct RowFactors {
-  float32x4_t values[Dots::vectors];
+// 8 rows of a group.
+template <TensorType type, typename Dots>
+struct Rows {
+  static constexpr TileFormat format = tile_format(type);
+  static constexpr int num_scales = format.num_scales();
 
-  explicit RowFactors(const std::byte* halves) {
-    float32x4_t rows[4];
-    for (int r = 0; r < 4; ++r) rows[r] = load_halves(halves + 8 * r);
-    Dots::spread_rows(rows, values);
+  FourRows w[2];
+  float32x4_t scales[num_scales][Dots::vectors];
+  float32x4_t minima[num_scales][Dots::vectors];
+
+  [[gnu::always_inline]] Rows(const std::byte* tile, int group, int first_row) {
+    const std::byte* quants = tile + format.quants_at() + static_cast<size_t>(group) * format.group_bytes();
+    for (int r = 0; r < 2; ++r) {
+      unpack_rows<type>(quants + 4 * (first_row + 4 * r), w[r]);
+      Dots::arrange(w[r]);
+    }
+    const auto factors = load_factors<type>(tile, group, first_row);
+    for (int i = 0; i < num_scales; ++i) {
+      Dots::spread(factors.scales[i].values, scales[i]);
+      if constexpr (format.has_minimum) Dots::spread(factors.minima[i].values, minima[i]);
+    }
   }
 };
 
-// sums += rows * tokens * dots.
-template <typename Dots>
-inline void add_scaled(const Dots& dots, const RowFactors<Dots>& rows, float32x4_t tokens,
-                       float32x4_t* sums) {
-  unrolled<Dots::vectors>([&]<int v>() {
-    sums[v] = vfmaq_f32(sums[v], vcvtq_f32_s32(dots.sums(v)), vmulq_f32(rows.values[v], tokens));
-  });
-}
+// One term of all tokens; the offsets are those of halves for types with two scales.
+struct Term {
+  const int8_t* quants;
+  const int32_t* offsets;
+};
 
-template <typename Dots>
-inline void add_minima(const std::byte* minima, float32x4_t tokens, float32x4_t* sums) {
-  const RowFactors<Dots> rows(minima);
-  unrolled<Dots::vectors>([&]<int v>() { sums[v] = vfmaq_f32(sums[v], rows.values[v], tokens); });
-}
+// The integer sums of 8 rows and Dots::tokens tokens, apart for halves that have a scale each.
+template <TensorType type, typename Dots>
+struct Sums {
+  static constexpr int num_scales = tile_format(type).num_scales();
+  int32x4_t dots[num_scales][Dots::vectors];
 
-template <TensorType type>
-inline void single_token(const std::byte* tile, const Activations& input, int token, float* out,
-                         bool accumulate) {
-  using Dots = Single<type>;
-  float32x4_t sums[4] = {};
-  const auto step = static_cast<size_t>(input.block);
-  size_t at = input.group_at(token, 0);
-  const uint16_t* low_tokens = input.low_tokens + at / step;
-  for (int group = 0; group < input.num_groups; ++group, tile += kTileBytes<type>, at += step) {
-    prefetch(tile + kPrefetchBytes, kTileBytes<type>);
-    const bool has_low = (low_tokens[group] >> (token % input.block)) & 1;
-    const RowFactors<Dots> scales(tile);
-    const auto add = [&]<bool both>() {
-      Dots dots(input.offsets + at);
-      Dots low_dots(both ? input.low_offsets + at : input.offsets + at);
-      unrolled<kChunks>([&]<int chunk>() {
-        Chunk w;
-        unpack<type>(tile + kScalesBytes<type>, chunk, w);
-        dots.template add<chunk>(w, input.quants + at * kGroupSize);
-        if constexpr (both) low_dots.template add<chunk>(w, input.low_quants + at * kGroupSize);
-      });
-      add_scaled<Dots>(dots, scales, vdupq_n_f32(input.scales[at]), sums);
-      if constexpr (kHasMinimum<type>) {
-        add_minima<Dots>(tile + 32, vdupq_n_f32(input.scaled_sums[at]), sums);
-      }
-      if constexpr (both) add_scaled<Dots>(low_dots, scales, vdupq_n_f32(input.low_scales[at]), sums);
-    };
-    has_low ? add.template operator()<true>() : add.template operator()<false>();
-  }
-  Dots::store(sums, out, 0, accumulate);
-}
-
-// An unpacked tile times tokens of a block; `at` is the first one's place.
-template <TensorType type>
-class TileProduct {
- public:
-  using Dots = Several<type>;
-  static constexpr int tokens = Dots::tokens;
-  using Sums = float32x4_t[kTokenBlock / tokens][Dots::vectors];
-
-  TileProduct(const std::byte* tile, const Activations& input, size_t at, Sums& sums)
-      : tile_(tile), input_(input), at_(at), sums_(sums), scales_(tile) {
-    for (int chunk = 0; chunk < kChunks; ++chunk) {
-      unpack<type>(tile + kScalesBytes<type>, chunk, quants_[chunk]);
-      Dots::arrange(quants_[chunk]);
-    }
-  }
-
-  // `num` tokens from `first` on.
-  template <int num>
-  void add(int first) {
-    constexpr int count = num / tokens;
-    const size_t here = at_ + static_cast<size_t>(first);
-    Dots dots[count];
-    multiply<count>(input_.quants, input_.offsets, here, dots);
-    unrolled<count>([&]<int n>() {
-      float32x4_t* target = sums_[first / tokens + n];
-      const size_t place = here + n * tokens;
-      add_scaled<Dots>(dots[n], scales_, Dots::spread_tokens(input_.scales + place), target);
-      if constexpr (kHasMinimum<type>) {
-        add_minima<Dots>(tile_ + 32, Dots::spread_tokens(input_.scaled_sums + place), target);
-      }
+  [[gnu::always_inline]] Sums(const Rows<type, Dots>& rows, const Term& term, size_t place) {
+    unrolled<num_scales>([&]<int i>() {
+      const int32_t* offsets = term.offsets + num_scales * place + i;
+      const int32x4_t start = start_value<type>(Dots::by_token(offsets, num_scales));
+      for (auto& dot : dots[i]) dot = start;
+      constexpr int num = kGroupRegisters / num_scales;
+      Dots::template multiply<type, i * num, num>(rows.w, term.quants + place * kGroupSize, dots[i]);
     });
   }
 
-  // The second terms of those tokens whose bits are set.
-  void add_low(unsigned bits) {
-    while (bits != 0) {
-      const int first = __builtin_ctz(bits) / tokens * tokens;
-      const size_t here = at_ + static_cast<size_t>(first);
-      float scales[tokens];
-      for (int t = 0; t < tokens; ++t) {
-        scales[t] = (bits >> (first + t)) & 1 ? input_.low_scales[here + static_cast<size_t>(t)] : 0.0f;
+  // sums += scales * tokens * dots.
+  [[gnu::always_inline]] void add_to(float32x4_t* sums, const Rows<type, Dots>& rows,
+                                     float32x4_t tokens) const {
+    unrolled<Dots::vectors>([&]<int v>() {
+      if constexpr (num_scales == 1) {
+        sums[v] = vfmaq_f32(sums[v], vcvtq_f32_s32(dots[0][v]), vmulq_f32(rows.scales[0][v], tokens));
+      } else {
+        const float32x4_t first = vmulq_f32(vcvtq_f32_s32(dots[0][v]), rows.scales[0][v]);
+        const float32x4_t both = vfmaq_f32(first, vcvtq_f32_s32(dots[1][v]), rows.scales[1][v]);
+        sums[v] = vfmaq_f32(sums[v], both, tokens);
       }
-      Dots dots[1];
-      multiply<1>(input_.low_quants, input_.low_offsets, here, dots);
-      add_scaled<Dots>(dots[0], scales_, Dots::spread_tokens(scales), sums_[first / tokens]);
-      bits &= ~0u << (first + tokens);
+    });
+  }
+};
+
+template <TensorType type, typename Dots>
+inline void add_minima(const Rows<type, Dots>& rows, const Activations& input, size_t place,
+                       float32x4_t* sums) {
+  constexpr int num = Rows<type, Dots>::num_scales;
+  const float* values = num == 1 ? input.scaled_sums : input.scaled_half_sums;
+  unrolled<num>([&]<int i>() {
+    const float32x4_t tokens = Dots::by_token(values + num * place + i, num);
+    unrolled<Dots::vectors>([&]<int v>() { sums[v] = vfmaq_f32(sums[v], rows.minima[i][v], tokens); });
+  });
+}
+
+// A block of tokens times a panel: `place` and `bits` are the first token's.
+template <TensorType type, typename Dots>
+class BlockProduct {
+ public:
+  BlockProduct(const Activations& input, size_t place, int first_bit, int count)
+      : input_(input),
+        low_tokens_(input.low_tokens + place / static_cast<size_t>(input.block)),
+        place_(place),
+        first_bit_(first_bit),
+        count_(count) {}
+
+  // A group of the panel's tile times the same group of the tokens.
+  void add(const std::byte* tile, int group_of_tile, int group) {
+    const size_t place = place_ + static_cast<size_t>(group) * static_cast<size_t>(input_.block);
+    const unsigned low_tokens = static_cast<unsigned>(low_tokens_[group]) >> first_bit_;
+    for (int half = 0; half < 2; ++half) {
+      const Rows<type, Dots> rows(tile, group_of_tile, 8 * half);
+      add_first(rows, place, sums_[half]);
+      add_low(rows, place, low_tokens & ((1u << count_) - 1), sums_[half]);
+    }
+  }
+
+  void store(float* out, int out_stride, bool accumulate) const {
+    for (int t = 0; t < count_; t += Dots::tokens, out += Dots::tokens * out_stride) {
+      for (int half = 0; half < 2; ++half) {
+        Dots::store(sums_[half][t / Dots::tokens], out + 8 * half, out_stride, accumulate);
+      }
     }
   }
 
  private:
-  template <int count>
-  void multiply(const int8_t* quants, const int32_t* offsets, size_t here, Dots (&dots)[count]) const {
-    for (int n = 0; n < count; ++n) dots[n] = Dots(offsets + here + n * tokens);
-    unrolled<kChunks>([&]<int chunk>() {
-      unrolled<count>([&]<int n>() {
-        dots[n].template add<chunk>(quants_[chunk], quants + (here + n * tokens) * kGroupSize);
-      });
-    });
+  using Step = Sums<type, Dots>;
+  using HalfSums = float32x4_t[kTokenBlock / Dots::tokens][Dots::vectors];
+  static constexpr bool halves = tile_format(type).num_scales() == 2;
+
+  [[gnu::always_inline]] void add_first(const Rows<type, Dots>& rows, size_t place, HalfSums& sums) const {
+    const Term term{input_.quants, halves ? input_.half_offsets : input_.offsets};
+    const auto add = [&](const Step& step, int first) {
+      const size_t token = place + static_cast<size_t>(first);
+      float32x4_t* target = sums[first / Dots::tokens];
+      step.add_to(target, rows, Dots::by_token(input_.scales + token, 1));
+      if constexpr (tile_format(type).has_minimum) add_minima(rows, input_, token, target);
+    };
+    int first = 0;
+    if constexpr (Dots::steps == 2) {
+      for (; first + 2 * Dots::tokens <= count_; first += 2 * Dots::tokens) {
+        const Step one(rows, term, place + static_cast<size_t>(first));
+        const Step two(rows, term, place + static_cast<size_t>(first + Dots::tokens));
+        add(one, first);
+        add(two, first + Dots::tokens);
+      }
+    }
+    for (; first < count_; first += Dots::tokens) {
+      add(Step(rows, term, place + static_cast<size_t>(first)), first);
+    }
   }
 
-  const std::byte* tile_;
+  // The second terms of those tokens whose bits are set.
+  [[gnu::always_inline]] void add_low(const Rows<type, Dots>& rows, size_t place, unsigned bits,
+                                      HalfSums& sums) const {
+    const Term term{input_.low_quants, halves ? input_.low_half_offsets : input_.low_offsets};
+    while (bits != 0) {
+      const auto first = static_cast<unsigned>(__builtin_ctz(bits)) / Dots::tokens * Dots::tokens;
+      const float32x4_t scales = Dots::by_token(input_.low_scales + place + first, 1);
+      const Step step(rows, term, place + first);
+      step.add_to(sums[first / Dots::tokens], rows, Dots::keep(scales, bits >> first));
+      bits &= ~0u << first << Dots::tokens;
+    }
+  }
+
   const Activations& input_;
-  size_t at_;
-  Sums& sums_;
-  RowFactors<Dots> scales_;
-  Chunk quants_[kChunks];
+  const uint16_t* low_tokens_;
+  size_t place_;
+  int first_bit_;
+  int count_;
+  HalfSums sums_[2] = {};
 };
 
-// `count` tokens of a block, a multiple of Several's.
-template <TensorType type>
-inline void block_of_tokens(const std::byte* tile, const Activations& input, int token, int count, float* out,
-                            int out_stride, bool accumulate) {
-  using Dots = Several<type>;
-  typename TileProduct<type>::Sums sums = {};
-  size_t at = input.group_at(token, 0);
-  const uint16_t* low_tokens = input.low_tokens + at / static_cast<size_t>(input.block);
-  for (int group = 0; group < input.num_groups;
-       ++group, tile += kTileBytes<type>, at += static_cast<size_t>(input.block)) {
-    TileProduct<type> product(tile, input, at, sums);
-    in_batches<kBatch, Dots::tokens>(count, [&]<int num>(int first) { product.template add<num>(first); });
-    product.add_low((low_tokens[group] >> (token % input.block)) & ((1u << count) - 1));
+template <TensorType type, typename Dots>
+inline void multiply_panel(const std::byte* tile, const Activations& input, int token, int count, float* out,
+                           int out_stride, bool accumulate) {
+  constexpr TileFormat format = tile_format(type);
+  BlockProduct<type, Dots> product(input, input.group_at(token, 0), token % input.block, count);
+  for (int group = 0; group < input.num_groups; tile += format.num_bytes()) {
+    for (int i = 0; i < format.num_groups(); ++i, ++group) {
+      constexpr size_t share = format.num_bytes() / format.num_groups();
+      if (count == 1) prefetch(tile + static_cast<size_t>(i) * share + kPrefetchBytes, share);
+      product.add(tile, i, group);
+    }
   }
-  for (int t = 0; t < count; t += Dots::tokens, out += Dots::tokens * out_stride) {
-    Dots::store(sums[t / Dots::tokens], out, out_stride, accumulate);
-  }
+  product.store(out, out_stride, accumulate);
 }
 
 template <TensorType type>
@@ -172,11 +188,15 @@ inline void quantized_panel(const std::byte* panel, const Activations& input, fl
   for (int token = 0; token < input.num_tokens; token += input.block) {
     const int rest = input.num_tokens - token;
     const int count = rest < input.block ? rest : input.block;
-    const int together = count == 1 ? 0 : count / Several<type>::tokens * Several<type>::tokens;
+    const int together = count == 1 ? 0 : count - count % SomeTokens::tokens;
     float* target = out + static_cast<size_t>(token) * static_cast<size_t>(out_stride);
-    if (together > 0) block_of_tokens<type>(panel, input, token, together, target, out_stride, accumulate);
-    if (together == count) continue;
-    single_token<type>(panel, input, token + together, target + together * out_stride, accumulate);
+    if (together > 0) {
+      multiply_panel<type, SomeTokens>(panel, input, token, together, target, out_stride, accumulate);
+    }
+    if (together < count) {
+      multiply_panel<type, OneToken>(panel, input, token + together, 1, target + together * out_stride,
+                                     out_stride, accumulate);
+    }
   }
 }
 
@@ -186,7 +206,7 @@ void matmul(const PackedMatrix& weights, int begin, int end, const Activations& 
     for (int index = begin; index < end; ++index) {
       const std::byte* panel = weights.panel(index);
       float* target = out + index * kPanelRows;
-      if constexpr (kIsQuantized<type>) {
+      if constexpr (is_quantized(type)) {
         quantized_panel<type>(panel, input, target, out_stride, accumulate);
       } else {
         float_panel<type>(panel, weights.cols, input, target, out_stride, accumulate);

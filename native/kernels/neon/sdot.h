@@ -2,7 +2,7 @@
 // and adds into 4 rows' int32 sums.
 #pragma once
 
-#include "kernels/neon/tiles.h"
+#include "kernels/neon/one_token.h"
 
 namespace phonelm {
 namespace {
@@ -18,21 +18,17 @@ struct Quad {
   int32x4_t sums() const { return total; }
 };
 
-template <TensorType type>
-struct Single : ByRows {
-  int32x4_t rows[4];
+struct OneToken : ByRows {
+  static constexpr int steps = 2;
 
-  Single() = default;
-  explicit Single(const int32_t* offset) {
-    for (auto& row : rows) row = vdupq_n_s32(start_value<type>(offset));
+  template <TensorType, int first, int num>
+  [[gnu::always_inline]] static void multiply(const FourRows (&w)[2], const int8_t* x, int32x4_t (&dots)[2]) {
+    unrolled<num>([&]<int k>() {
+      constexpr int i = first + k;
+      const int8x16_t quants = vld1q_s8(x + i / 4 * 16);
+      for (int r = 0; r < 2; ++r) dots[r] = vdotq_laneq_s32(dots[r], w[r][i], quants, i % 4);
+    });
   }
-  template <int chunk>
-  void add(const Chunk& w, const int8_t* x) {
-    const int8x16_t quants = vld1q_s8(x + chunk / 2 * 16);
-    for (int r = 0; r < 4; ++r) rows[r] = vdotq_laneq_s32(rows[r], w[0][r], quants, chunk % 2 * 2);
-    for (int r = 0; r < 4; ++r) rows[r] = vdotq_laneq_s32(rows[r], w[1][r], quants, chunk % 2 * 2 + 1);
-  }
-  int32x4_t sums(int r) const { return rows[r]; }
 };
 
 }  // namespace

@@ -48,20 +48,13 @@ struct Vec {
   }
 };
 
-inline int8x16_t load_bytes(const void* data) { return vld1q_s8(static_cast<const int8_t*>(data)); }
-
-inline float32x4_t load_halves(const void* data) {
-  uint16x4_t bits;
-  std::memcpy(&bits, data, sizeof bits);
-  return vcvt_f32_f16(vreinterpret_f16_u16(bits));
+inline float32x4_t load_halves(const std::byte* data) {
+  return Vec::load_halves(reinterpret_cast<const uint16_t*>(data));
 }
 
-inline int8x16_t low_nibbles(int8x16_t bytes) { return vandq_s8(bytes, vdupq_n_s8(15)); }
-inline int8x16_t high_nibbles(int8x16_t bytes) {
-  return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(bytes), 4));
+inline void store_four(float32x4_t sums, float* out, bool accumulate) {
+  vst1q_f32(out, accumulate ? vaddq_f32(vld1q_f32(out), sums) : sums);
 }
-// Of bytes that are stored + 128.
-inline int8x16_t to_signed(int8x16_t bytes) { return veorq_s8(bytes, vdupq_n_s8(-128)); }
 
 // Calls body<i>() for i below `count`, so that i can number a lane or a register.
 template <int count, typename Body>

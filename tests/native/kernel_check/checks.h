@@ -33,6 +33,8 @@ struct Outputs {
 void check_matmul(const Kernels& kernels, Random& random, TensorType type);
 void check_half_panels(const Kernels& kernels, Random& random);
 void check_byte_keys_and_values(const Kernels& kernels, Random& random);
+void check_byte_keys(const Kernels& kernels, Random& random);
+void check_byte_values(const Kernels& kernels, Random& random);
 void check_quantize(const Kernels& kernels, Random& random);
 void check_neuron_rows(const Kernels& kernels, Random& random, TensorType type);
 void check_neuron_columns(const Kernels& kernels, Random& random, TensorType type);

@@ -15,25 +15,32 @@ void check_group(const Activations& input, int token, int group) {
   const bool has_low = (input.low_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
   const float scale = input.scales[at];
   const float low_scale = has_low ? input.low_scales[at] : 0.0f;
-  int sum = 0;
-  int low_sum = 0;
+  int sums[2] = {};
+  int low_sums[2] = {};
   for (int i = 0; i < kGroupSize; ++i) {
     const size_t place = at * kGroupSize + static_cast<size_t>(i);
     const int quant = input.quants[place];
     const int low_quant = has_low ? input.low_quants[place] : 0;
     require(quant >= -127 && low_quant >= -127, "a quant of -128");
-    sum += quant;
-    low_sum += low_quant;
+    sums[i / kHalfGroup] += quant;
+    low_sums[i / kHalfGroup] += low_quant;
     const float x =
         input.values[product(token, input.stride) + product(group, kGroupSize) + static_cast<size_t>(i)];
     const float step = has_low ? low_scale : scale;
     require_near("a value", scale * static_cast<float>(quant) + low_scale * static_cast<float>(low_quant), x,
                  0.5f * step + 1e-5f * scale);
   }
-  require(input.offsets[at] == -8 * sum, "an offset");
-  require(!has_low || input.low_offsets[at] == -8 * low_sum, "a low offset");
-  require_near("a scaled sum", input.scaled_sums[at],
-               scale * static_cast<float>(sum) + low_scale * static_cast<float>(low_sum), 1e-3f * scale);
+  require(input.offsets[at] == -8 * (sums[0] + sums[1]), "an offset");
+  require(!has_low || input.low_offsets[at] == -8 * (low_sums[0] + low_sums[1]), "a low offset");
+  float all = 0.0f;
+  for (size_t half = 0; half < 2; ++half) {
+    const float sum = scale * static_cast<float>(sums[half]) + low_scale * static_cast<float>(low_sums[half]);
+    require(input.half_offsets[2 * at + half] == -32 * sums[half], "a half's offset");
+    require(!has_low || input.low_half_offsets[2 * at + half] == -32 * low_sums[half], "a half's low offset");
+    require_near("a half's scaled sum", input.scaled_half_sums[2 * at + half], sum, 1e-3f * scale);
+    all += sum;
+  }
+  require_near("a scaled sum", input.scaled_sums[at], all, 1e-3f * scale);
 }
 
 }  // namespace
@@ -71,8 +78,9 @@ void check_rms_norm(const Kernels& kernels, Random& random) {
 }
 
 void check_activate(const Kernels& kernels, Random& random) {
-  constexpr Activation kinds[] = {Activation::Silu, Activation::Relu, Activation::Relu2};
-  const Activation kind = kinds[random.between(0, 2)];
+  constexpr Activation kinds[] = {Activation::Silu, Activation::Relu, Activation::Relu2,
+                                  Activation::GeluTanh};
+  const Activation kind = kinds[random.between(0, 3)];
   const int size = random.between(1, 100);
   const auto up = random_floats(random, static_cast<size_t>(size));
   const float* factors = random.chance(0.7) ? up.data() : nullptr;

@@ -37,11 +37,36 @@ inline Guarded<uint16_t> random_halves(Random& random, size_t size) {
   return values;
 }
 
-// GGUF's blocks of a matrix: any quants there can be, and fp16 numbers of the usual size.
+// Where a block's fp16 numbers lie, and how many there are.
+struct BlockHalves {
+  size_t at;
+  size_t num;
+};
+
+inline BlockHalves block_halves(TensorType type) {
+  switch (type) {
+    case TensorType::Q4_1:
+    case TensorType::Q5_1:
+    case TensorType::Q4_K:
+    case TensorType::Q5_K:
+      return {0, 2};
+    case TensorType::Q2_K:
+      return {80, 2};
+    case TensorType::Q3_K:
+      return {108, 1};
+    case TensorType::Q6_K:
+      return {208, 1};
+    default:
+      return {0, 1};
+  }
+}
+
+// GGUF's blocks of a matrix: any quants there can be, and numbers of the usual size.
 inline Guarded<std::byte> random_blocks(Random& random, TensorType type, int rows, int cols) {
   const size_t block_bytes = tensor_type_block_bytes(type);
   Guarded<std::byte> blocks(product(rows, cols / tile_cols(type)) * block_bytes);
   for (auto& byte : blocks) byte = random.byte();
+  const BlockHalves place = block_halves(type);
   for (std::byte* block = blocks.begin(); block != blocks.end(); block += block_bytes) {
     const float value = random.normal();
     const uint16_t halves[2] = {f32_to_f16(value), f32_to_f16(random.normal())};
@@ -50,7 +75,7 @@ inline Guarded<std::byte> random_blocks(Random& random, TensorType type, int row
     } else if (type == TensorType::BF16) {
       std::memcpy(block, reinterpret_cast<const std::byte*>(&value) + 2, 2);
     } else {
-      std::memcpy(block, halves, type == TensorType::Q4_1 ? 4 : 2);
+      std::memcpy(block + place.at, halves, 2 * place.num);
     }
   }
   return blocks;
@@ -71,6 +96,9 @@ class RandomInput {
         scaled_sums_(num_places_),
         offsets_(num_places_),
         low_offsets_(num_places_),
+        half_offsets_(2 * num_places_),
+        low_half_offsets_(2 * num_places_),
+        scaled_half_sums_(2 * num_places_),
         low_tokens_(num_places_) {
     for (size_t i = 0; i < values_.size(); ++i) {
       if (i % kGroupSize == 0 && random.chance(0.1)) i += kGroupSize;
@@ -84,6 +112,10 @@ class RandomInput {
     for (size_t i = 0; i < num_places_; ++i) {
       scales_[i] = low_scales_[i] = scaled_sums_[i] = NAN;
       offsets_[i] = low_offsets_[i] = -8 * random.between(-4064, 4064);
+      for (size_t half = 2 * i; half < 2 * i + 2; ++half) {
+        half_offsets_[half] = low_half_offsets_[half] = -32 * random.between(-2032, 2032);
+        scaled_half_sums_[half] = NAN;
+      }
       low_tokens_[i] = static_cast<uint16_t>(random.between(0, 65535));
     }
   }
@@ -102,6 +134,9 @@ class RandomInput {
     view.low_quants = low_quants_.data();
     view.low_scales = low_scales_.data();
     view.low_offsets = low_offsets_.data();
+    view.half_offsets = half_offsets_.data();
+    view.low_half_offsets = low_half_offsets_.data();
+    view.scaled_half_sums = scaled_half_sums_.data();
     view.low_tokens = low_tokens_.data();
     view.low_limit = tokens == 1 ? 0.0f : kBatchLowLimit;
     return view;
@@ -114,7 +149,8 @@ class RandomInput {
   Guarded<float> values_;
   Guarded<int8_t> quants_, low_quants_;
   Guarded<float> scales_, low_scales_, scaled_sums_;
-  Guarded<int32_t> offsets_, low_offsets_;
+  Guarded<int32_t> offsets_, low_offsets_, half_offsets_, low_half_offsets_;
+  Guarded<float> scaled_half_sums_;
   Guarded<uint16_t> low_tokens_;
 };
 

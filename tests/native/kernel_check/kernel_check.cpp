@@ -28,8 +28,6 @@ void require_near(const Guarded<float>& values, const Guarded<float>& expected, 
 
 namespace {
 
-constexpr TensorType kTypes[] = {TensorType::F32,  TensorType::F16,  TensorType::BF16,
-                                 TensorType::Q4_0, TensorType::Q4_1, TensorType::Q8_0};
 constexpr TensorType kNeuronTypes[] = {TensorType::Q4_0, TensorType::Q8_0};
 
 class Checks {
@@ -38,7 +36,7 @@ class Checks {
 
   void run(const Kernels& table) {
     name_ = table.name;
-    for (const TensorType type : kTypes) {
+    for (const TensorType type : kTensorTypes) {
       each("matmul", type, [&](Random& random) { check_matmul(table, random, type); });
     }
     for (const TensorType type : kNeuronTypes) {
@@ -48,6 +46,8 @@ class Checks {
     }
     each("half_panels", [&](Random& random) { check_half_panels(table, random); });
     each("byte_keys_and_values", [&](Random& random) { check_byte_keys_and_values(table, random); });
+    each("byte_keys", [&](Random& random) { check_byte_keys(table, random); });
+    each("byte_values", [&](Random& random) { check_byte_values(table, random); });
     each("quantize", [&](Random& random) { check_quantize(table, random); });
     each("rms_norm", [&](Random& random) { check_rms_norm(table, random); });
     each("activate", [&](Random& random) { check_activate(table, random); });

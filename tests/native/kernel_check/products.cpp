@@ -38,7 +38,8 @@ void compare(const PackedMatrix& matrix, const Activations& input, int stride, c
 
 void check_matmul(const Kernels& kernels, Random& random, TensorType type) {
   const int rows = random.between(1, 70);
-  const int cols = tile_cols(type) * random.between(1, tile_cols(type) > 1 ? 9 : 300);
+  const int cols = tile_cols(type) *
+                   random.between(1, tile_cols(type) == 1 ? 300 : (tile_cols(type) == kGroupSize ? 9 : 2));
   const int tokens = random.chance(0.3) ? 1 : random.between(2, 40);
   PackedMatrix matrix = packed_layout(type, rows, cols);
   const auto blocks = random_blocks(random, type, rows, cols);
