@@ -39,6 +39,19 @@ def test_a_full_context_is_said(phonelm: Phonelm, tiny_gguf: Path) -> None:
     assert "the context of 96 tokens is full" in done.stderr
 
 
+def test_a_context_that_slides_goes_on(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    arguments = ["generate", tiny_gguf, "-p", "x" * 120, "-n", 50, "--temperature", 0, "--json"]
+    for kv in ("f16", "q8_0"):
+        done = phonelm(*arguments, "--slide", "--kv", kv)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["finish_reason"] in ("length", "stop")
+    refused = phonelm(*arguments)
+    assert refused.returncode != 0
+    assert "120 tokens and the context holds 96" in refused.stderr
+    unknown = phonelm(*arguments, "--kv", "q4_0")
+    assert "KV cache type 'q4_0' is not one of: f16, q8_0" in unknown.stderr
+
+
 def test_adapters_change_the_text_by_their_scales(phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path) -> None:
     rng, name = np.random.default_rng(1), "blk.1.ffn_down.weight"
     pair = {f"{name}.lora_a": (4, 128), f"{name}.lora_b": (64, 4)}
