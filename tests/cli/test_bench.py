@@ -70,6 +70,18 @@ def test_dead_neurons_are_shown_by_layer_unless_they_are_computed(phonelm: Phone
     assert len(document["results"][0]["live_fractions"]) == 2
 
 
+def test_keys_and_values_in_int8_are_half_as_large(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    results = {}
+    for kv in ("f16", "q8_0"):
+        done = phonelm("bench", tiny_gguf, *SHORT, "--kv", kv, "--json")
+        assert done.returncode == 0, done.stderr
+        (results[kv],) = json.loads(done.stdout)["results"]
+        assert results[kv]["kv_type"] == kv
+    # Heads of 16 are half a group each, with a scale of their own.
+    assert results["q8_0"]["kv_bytes"] * 32 == results["f16"]["kv_bytes"] * 18
+    assert results["q8_0"]["decode_bytes_per_token"] < results["f16"]["decode_bytes_per_token"]
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -77,7 +89,7 @@ def test_dead_neurons_are_shown_by_layer_unless_they_are_computed(phonelm: Phone
         (["--threads", -1], "'--threads'"),
         (["--threads", 1000], "'--threads'"),
         (["--isa", "neon9"], "instruction set 'neon9' is not one of: scalar"),
-        (["--kv", "q8_0"], "KV cache type 'q8_0' is not one of: f16"),
+        (["--kv", "q4_0"], "KV cache type 'q4_0' is not one of: f16, q8_0"),
         (["--generate", 0], "'--generate'"),
     ],
 )
