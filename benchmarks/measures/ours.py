@@ -158,7 +158,7 @@ def _forced_logits(job: Job) -> NDArray[np.float32]:
         session, sampler, rows = model.native.new_session(len(job["prompt"])), _native.Sampler(), []
         session.prefill(job["prompt"][:1])
         for token in job["prompt"][1:]:
-            session.step(token, sampler)
+            session.step([token], sampler)
             rows.append(session.logits())
         return np.stack(rows)
 

@@ -11,6 +11,7 @@
 // to ValueError, std::system_error to the OSError of its number.
 void bind_tokenizer(nanobind::module_& module);
 void bind_adapter(nanobind::module_& module);
+void bind_sampler(nanobind::module_& module);
 void bind_model(nanobind::module_& module);
 void bind_bench(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);

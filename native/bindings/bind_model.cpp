@@ -60,13 +60,6 @@ using namespace phonelm;
 
 void bind_model(nb::module_& m) {
   m.attr("MAX_THREADS") = kMaxThreads;
-  nb::class_<Sampler>(m, "Sampler")
-      .def(
-          "__init__",
-          [](Sampler* self, float temperature, int top_k, float top_p, float min_p, uint64_t seed) {
-            new (self) Sampler(SamplerOptions{temperature, top_k, top_p, min_p, seed});
-          },
-          "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f, "seed"_a = 0);
   nb::class_<Model> model(m, "Model");
   model
       .def_static(

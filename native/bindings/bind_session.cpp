@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "bindings/mask.h"
 #include "core/error.h"
 #include "graph/batch.h"
 #include "graph/session_file.h"
@@ -29,11 +30,14 @@ auto value_of(GuardedSession& guarded) {
   return guarded.locked([](Session& session) { return (session.*method)(); });
 }
 
-nb::object prefill_logits(GuardedSession& guarded, const Tokens& tokens) {
+using Evaluate = void (Session::*)(std::span<const int32_t>, float*);
+
+template <Evaluate evaluate>
+nb::object all_logits(GuardedSession& guarded, const Tokens& tokens) {
   const auto stride = static_cast<size_t>(guarded.session->logits_stride());
   auto* memory = new Buffer(std::max<size_t>(tokens.size(), 1) * stride * sizeof(float));
   const nb::capsule owner(memory, [](void* p) noexcept { delete static_cast<Buffer*>(p); });
-  guarded.locked([&](Session& session) { session.prefill_logits(tokens, memory->as<float>()); });
+  guarded.locked([&](Session& session) { (session.*evaluate)(tokens, memory->as<float>()); });
   const auto vocab = static_cast<size_t>(guarded.session->model().config().vocab_size);
   const size_t shape[2] = {tokens.size(), vocab};
   const int64_t strides[2] = {static_cast<int64_t>(stride), 1};
@@ -51,17 +55,17 @@ nb::object last_logits(GuardedSession& guarded) {
   return nb::cast(Logits(copy->data(), 1, shape, owner));
 }
 
-int32_t sample(GuardedSession& guarded, Sampler& sampler) {
+int32_t sample(GuardedSession& guarded, Sampler& sampler, const OptionalMask& mask) {
   return guarded.locked([&](Session& session) {
     if (session.logits().empty()) throw Error("there are no logits yet; evaluate a token first");
-    return sampler.sample(session.logits());
+    return sampler.sample(session.logits(), words(mask));
   });
 }
 
-int32_t step(GuardedSession& guarded, int32_t token, Sampler& sampler) {
+int32_t step(GuardedSession& guarded, const Tokens& tokens, Sampler& sampler, const OptionalMask& mask) {
   return guarded.locked([&](Session& session) {
-    session.prefill({&token, 1});
-    return sampler.sample(session.logits());
+    session.step(tokens, nullptr);
+    return sampler.sample(session.logits(), words(mask));
   });
 }
 
@@ -170,10 +174,11 @@ void bind_session(nb::module_& m, nb::class_<Model>& model) {
             s.locked([&](Session& session) { session.prefill(tokens); });
           },
           "tokens"_a)
-      .def("prefill_logits", &prefill_logits, "tokens"_a)
+      .def("prefill_logits", &all_logits<&Session::prefill_logits>, "tokens"_a)
+      .def("step_logits", &all_logits<&Session::step>, "tokens"_a)
       .def("logits", &last_logits)
-      .def("sample", &sample, "sampler"_a)
-      .def("step", &step, "token"_a, "sampler"_a)
+      .def("sample", &sample, "sampler"_a, "mask"_a = nb::none())
+      .def("step", &step, "tokens"_a, "sampler"_a, "mask"_a = nb::none())
       .def("decode", &decode, "token"_a, "sampler"_a, "num_tokens"_a)
       .def(
           "truncate",

@@ -4,6 +4,7 @@ NB_MODULE(_native, module) {
   module.doc() = "The native core: GGUF reader, tokenizer, graph, kernels, sampling, measurement.";
   bind_tokenizer(module);
   bind_adapter(module);
+  bind_sampler(module);
   bind_model(module);
   bind_bench(module);
   bind_kernels(module);

@@ -131,11 +131,6 @@ class RunningAttention {
   float sum_[kTokenBlock];
 };
 
-void put_weighted(const RunningAttention& attention, int row, int head_dim, float* out) {
-  const float inverse = 1.0f / attention.sum(row);
-  for (int i = 0; i < head_dim; ++i) out[i] = attention.weighted(row)[i] * inverse;
-}
-
 // One head, up to 16 tokens, all their keys.
 void attend_block(const AttentionJob& job, int head, const Plan::Block& block, int thread) {
   const int head_dim = job.config.head_dim;
@@ -149,49 +144,93 @@ void attend_block(const AttentionJob& job, int head, const Plan::Block& block, i
   attention.run(block_begin(first_key(job, place.position)), place.position + block.num_tokens);
   for (int row = 0; row < block.num_tokens; ++row) {
     float* out = job.scratch.attention.row(block.first + row) + head * head_dim;
-    put_weighted(attention, row, head_dim, out);
+    const float inverse = 1.0f / attention.sum(row);
+    for (int i = 0; i < head_dim; ++i) out[i] = attention.weighted(row)[i] * inverse;
   }
 }
 
-// One token among others' tokens, the heads that share a KV head, all their keys.
-void attend_alone(const AttentionJob& job, int kv_head, int token, int thread) {
+// One token, the heads [head, end) that share keys, at most 16: their attention to share `share` of the keys,
+// as parts `part`, `part` + 1, ... of a thread's scratch memory.
+void attend_part(const AttentionJob& job, int token, Range heads, int share, int part,
+                 const AttentionScratch& scratch) {
   const int head_dim = job.config.head_dim;
   const Plan::Place& place = job.plan.place(token);
   const int num_keys = place.position + 1;
-  for (int head = kv_head * job.group_size(); head < (kv_head + 1) * job.group_size();) {
-    const int num_rows = std::min(kTokenBlock, (kv_head + 1) * job.group_size() - head);
-    const float* query = job.scratch.query.row(token) + head * head_dim;
-    RunningAttention attention(
-        job, kv_head, {place, query, head_dim, num_rows, num_keys, 0, job.config.layer(job.layer).window},
-        job.scratch.threads[static_cast<size_t>(thread)]);
-    attention.run(block_begin(first_key(job, place.position)), num_keys);
-    for (int row = 0; row < num_rows; ++row, ++head) {
-      put_weighted(attention, row, head_dim, job.scratch.attention.row(token) + head * head_dim);
-    }
+  const int begin = block_begin(first_key(job, place.position));
+  const Range keys = share_of(num_keys - begin, share, job.num_threads, KvCache::kBlock);
+  const float* query = job.scratch.query.row(token) + heads.begin * head_dim;
+  const Queries queries{
+      place, query, head_dim, heads.end - heads.begin, num_keys, 0, job.config.layer(job.layer).window};
+  RunningAttention attention(job, heads.begin / job.group_size(), queries, scratch);
+  attention.run(begin + keys.begin, begin + keys.end);
+  for (int row = 0; row < queries.num_rows; ++row, ++part) {
+    scratch.part_state.row(part)[0] = attention.maximum(row);
+    scratch.part_state.row(part)[1] = attention.sum(row);
+    std::copy_n(attention.weighted(row), head_dim, scratch.part_weighted.row(part));
+  }
+}
+
+// Calls body(heads) for runs of at most 16 heads that share keys.
+template <typename Body>
+void for_shared_heads(const AttentionJob& job, Body body) {
+  for (int head = 0; head < job.config.num_heads;) {
+    const int end_of_group = (head / job.group_size() + 1) * job.group_size();
+    const Range heads{head, std::min(head + kTokenBlock, end_of_group)};
+    body(heads);
+    head = heads.end;
   }
 }
 
 // One token, all heads, this thread's share of the keys: every key and value is read by one core, once, for
 // all heads that share it.
 void attend_share(const AttentionJob& job, int thread) {
-  const int head_dim = job.config.head_dim;
-  const Plan::Place& place = job.plan.place(0);
-  const int num_keys = place.position + 1;
-  const int begin = block_begin(first_key(job, place.position));
-  const Range keys = share_of(num_keys - begin, thread, job.num_threads, KvCache::kBlock);
   const AttentionScratch& scratch = job.scratch.threads[static_cast<size_t>(thread)];
-  for (int head = 0; head < job.config.num_heads;) {
-    const int kv_head = head / job.group_size();
-    const int num_rows = std::min(kTokenBlock, (kv_head + 1) * job.group_size() - head);
-    const Queries queries{place, job.scratch.query.row(0) + head * head_dim, head_dim, num_rows, num_keys,
-                          0,     job.config.layer(job.layer).window};
-    RunningAttention attention(job, kv_head, queries, scratch);
-    attention.run(begin + keys.begin, begin + keys.end);
-    for (int row = 0; row < num_rows; ++row, ++head) {
-      scratch.part_state.row(head)[0] = attention.maximum(row);
-      scratch.part_state.row(head)[1] = attention.sum(row);
-      std::copy_n(attention.weighted(row), head_dim, scratch.part_weighted.row(head));
-    }
+  for_shared_heads(job, [&](Range heads) { attend_part(job, 0, heads, thread, heads.begin, scratch); });
+}
+
+// Softmax's parts put together: `part_of(share)` gives a share's maximum and sum, and its weighted values.
+template <typename PartOf>
+void combine(int num_shares, int head_dim, PartOf part_of, float* out) {
+  float maximum = -std::numeric_limits<float>::infinity();
+  for (int share = 0; share < num_shares; ++share) maximum = std::max(maximum, part_of(share).state[0]);
+  float sum = 0.0f;
+  for (int share = 0; share < num_shares; ++share) {
+    const float* state = part_of(share).state;
+    sum += state[1] * std::exp(state[0] - maximum);
+  }
+  std::fill_n(out, head_dim, 0.0f);
+  for (int share = 0; share < num_shares; ++share) {
+    const float factor = std::exp(part_of(share).state[0] - maximum) / sum;
+    const float* weighted = part_of(share).weighted;
+    for (int i = 0; i < head_dim; ++i) out[i] += factor * weighted[i];
+  }
+}
+
+struct Part {
+  const float* state;
+  const float* weighted;
+};
+
+// Several tokens, each by the shares that it would have alone: this thread's tokens and heads.
+void attend_alone(const AttentionJob& job, int thread) {
+  const int head_dim = job.config.head_dim;
+  const AttentionScratch& scratch = job.scratch.threads[static_cast<size_t>(thread)];
+  int unit = 0;
+  for (int token = 0; token < job.plan.num_tokens(); ++token) {
+    for_shared_heads(job, [&](Range heads) {
+      if (unit++ % job.num_threads != thread) return;
+      const int num_heads = heads.end - heads.begin;
+      for (int share = 0; share < job.num_threads; ++share) {
+        attend_part(job, token, heads, share, share * num_heads, scratch);
+      }
+      for (int head = heads.begin; head < heads.end; ++head) {
+        const auto part_of = [&](int share) {
+          const int part = share * num_heads + head - heads.begin;
+          return Part{scratch.part_state.row(part), scratch.part_weighted.row(part)};
+        };
+        combine(job.num_threads, head_dim, part_of, job.scratch.attention.row(token) + head * head_dim);
+      }
+    });
   }
 }
 
@@ -227,14 +266,8 @@ void rotate_and_store(const AttentionJob& job, int thread) {
 
 void attend(const AttentionJob& job, int thread) {
   if (job.plan.num_tokens() == 1) return attend_share(job, thread);
+  if (job.exact) return attend_alone(job, thread);
   const std::vector<Plan::Block>& blocks = job.plan.blocks();
-  if (job.plan.all_alone()) {
-    const int num_kv_heads = job.config.num_kv_heads;
-    for (int unit = thread; unit < job.plan.num_tokens() * num_kv_heads; unit += job.num_threads) {
-      attend_alone(job, unit % num_kv_heads, unit / num_kv_heads, thread);
-    }
-    return;
-  }
   const int num_heads = job.config.num_heads;
   // Later tokens have more keys: dealing the blocks out in turn gives every thread some of each.
   for (int unit = thread; unit < static_cast<int>(blocks.size()) * num_heads; unit += job.num_threads) {
@@ -261,22 +294,12 @@ void rotate_sinks(const ModelConfig& config, const Kernels& kernels, const KvCac
 
 void combine_shares(const AttentionJob& job, float* out) {
   const int head_dim = job.config.head_dim;
-  const std::span parts(job.scratch.threads.data(), static_cast<size_t>(job.num_threads));
   for (int head = 0; head < job.config.num_heads; ++head, out += head_dim) {
-    float maximum = -std::numeric_limits<float>::infinity();
-    for (const AttentionScratch& part : parts) {
-      maximum = std::max(maximum, part.part_state.row(head)[0]);
-    }
-    float sum = 0.0f;
-    for (const AttentionScratch& part : parts) {
-      const float* state = part.part_state.row(head);
-      sum += state[1] * std::exp(state[0] - maximum);
-    }
-    std::fill_n(out, head_dim, 0.0f);
-    for (const AttentionScratch& part : parts) {
-      const float factor = std::exp(part.part_state.row(head)[0] - maximum) / sum;
-      for (int i = 0; i < head_dim; ++i) out[i] += factor * part.part_weighted.row(head)[i];
-    }
+    const auto part_of = [&](int share) {
+      const AttentionScratch& part = job.scratch.threads[static_cast<size_t>(share)];
+      return Part{part.part_state.row(head), part.part_weighted.row(head)};
+    };
+    combine(job.num_threads, head_dim, part_of, out);
   }
 }
 

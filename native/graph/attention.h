@@ -14,7 +14,8 @@ struct AttentionJob {
   const Plan& plan;
   int layer;
   int num_threads;
-  bool may_round;  // see HalfPanels
+  bool may_round;      // see HalfPanels
+  bool exact = false;  // each token as if it came alone
   // Of one head's query and key; nullptr: none.
   const float* query_norm = nullptr;
   const float* key_norm = nullptr;

@@ -81,7 +81,7 @@ class BatchRun {
     const auto stride = static_cast<size_t>(sessions_[0]->logits_stride());
     const auto logits = std::make_unique_for_overwrite<float[]>(rows.size() * stride);
     const Plan plan(segments);
-    const int num_threads = model.threads_for(num_tokens);
+    const int num_threads = exact_ ? model.decode_threads() : model.threads_for(num_tokens);
     const Pass pass(model, tokens_, plan, num_threads, nullptr, sessions_[0]->adapters().get(), exact_);
     model.threads().run(num_threads, [&](int thread) {
       pass.run_layers(thread);

@@ -18,7 +18,8 @@ size_t buffer_bytes(const ModelConfig& config, int num_threads) {
   const size_t hidden = size(config.hidden_size) * (config.post_norm ? 2 : 1);
   const size_t of_token = input + sizeof(float) * (hidden + rows + 2 * size(config.num_angles()));
   const size_t scores = size(kTokenBlock) * size(Scratch::kKeyBlock + config.head_dim);
-  const size_t attention = sizeof(float) * (scores + width + 2 * size(config.num_heads));
+  const size_t parts = size(AttentionScratch::num_parts(config, num_threads));
+  const size_t attention = sizeof(float) * (scores + parts * (size(config.head_dim) + 2));
   const size_t neurons = sizeof(int32_t) * size(config.intermediate_size) + Scratch::largest_panel(config);
   const size_t of_thread = input + attention + neurons;
   return size(std::min(config.context_length, Scratch::kMaxChunk)) * of_token +

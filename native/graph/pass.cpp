@@ -80,9 +80,9 @@ void Pass::run_attention(int index, int thread) const {
   multiply(layer.value, adapters.value, normed, s.value, false, thread);
   threads.barrier();
 
-  const bool may_round = form.quants && num_tokens() > 1 && !exact_;
-  const AttentionJob job{config,       model_.kernels(), scratch_,         plan_,         index,
-                         num_threads_, may_round,        layer.query_norm, layer.key_norm};
+  const bool may_round = form.quants && !exact_;
+  const AttentionJob job{config,    model_.kernels(), scratch_,         plan_,         index, num_threads_,
+                         may_round, exact_,           layer.query_norm, layer.key_norm};
   rotate_and_store(job, thread);
   threads.barrier();
   attend(job, thread);
@@ -100,20 +100,21 @@ void Pass::run_attention(int index, int thread) const {
 void Pass::run_ffn(int index, int thread) const {
   const ModelConfig& config = model_.config();
   const Layer& layer = model_.layers()[static_cast<size_t>(index)];
-  const bool one_by_neuron = layer.by_neuron() && num_tokens() == 1;
-  one_by_neuron ? activate_live(layer, index, thread) : activate_all(layer, index, thread);
+  if (layer.by_neuron() && exact_) {
+    for (int token = 0; token < num_tokens(); ++token) activate_live(layer, index, token, thread);
+    model_.threads().barrier();
+    for (int token = 0; token < num_tokens(); ++token) add_live(layer, index, token, thread);
+    model_.threads().barrier();
+    return;
+  }
+  activate_all(layer, index, thread);
   model_.threads().barrier();
 
   const Rows& activated = config.gated ? scratch_.gate : scratch_.up;
   const LowRank& adapter = adapters_of(index).down;
   const Form form = adapted(layer.by_neuron() ? Form{true, false} : form_for({&layer.down}), {&adapter});
   const Activations input = prepare_rows(activated, config.intermediate_size, form, thread);
-  if (one_by_neuron) {
-    const Range rows = share_of(config.hidden_size, thread, num_threads_, kColumnRows);
-    model_.kernels().neuron_columns(layer.down_columns, rows.begin, rows.end, input,
-                                    scratch_.residual.row(0));
-    lift(adapter, scratch_.residual, {rows.begin / kPanelRows, rows.end / kPanelRows}, thread);
-  } else if (layer.by_neuron()) {
+  if (layer.by_neuron()) {
     multiply_by_panels(layer.down_columns, adapter, input, scratch_.residual, true, thread);
   } else {
     multiply_into_residual(layer.down, adapter, input, layer.ffn_post_norm, thread);
@@ -141,27 +142,43 @@ void Pass::activate_all(const Layer& layer, int index, int thread) const {
   }
 }
 
-void Pass::activate_live(const Layer& layer, int index, int thread) const {
+// One token: what is live differs from token to token.
+void Pass::activate_live(const Layer& layer, int index, int token, int thread) const {
   const ModelConfig& config = model_.config();
   const LayerAdapters& adapters = adapters_of(index);
   const Form form = adapted(ffn_form(layer), {&adapters.gate, &adapters.up});
-  const Activations normed = prepare_normed(1, itself, layer.ffn_norm, form, thread);
-  const Rows& first = config.gated ? scratch_.gate : scratch_.up;
-  const Range share = config.gated ? multiply(layer.gate, adapters.gate, normed, first, false, thread)
-                                   : multiply(layer.up, adapters.up, normed, first, false, thread);
+  const auto the_token = [token](int) { return token; };
+  const Activations normed = prepare_normed(1, the_token, layer.ffn_norm, form, thread);
+  const LowRank& first_adapter = config.gated ? adapters.gate : adapters.up;
+  const Linear& weights = config.gated ? layer.gate : layer.up;
+  const Range share = share_of(weights.num_panels, thread, num_threads_);
   const int begin = share.begin * kPanelRows;
   const int end = share.end * kPanelRows;
-  float* values = first.row(0);
+  float* values = (config.gated ? scratch_.gate : scratch_.up).row(token);
+  multiply_share(weights, first_adapter, share, normed, values, 0, false, thread);
   model_.kernels().activate(config.activation, values + begin, nullptr, end - begin);
   int32_t* neurons = scratch_.live(thread);
   const int num_live = find_positive(values, begin, end, neurons);
   if (live_) live_->add(thread, index, num_live);
   if (!config.gated) return;
-  float* up = scratch_.up.row(0);
+  float* up = scratch_.up.row(token);
   model_.kernels().neuron_rows(layer.up_rows, neurons, num_live, normed,
                                reinterpret_cast<int8_t*>(scratch_.panel(thread)), up);
-  lift(adapters.up, scratch_.up, share, thread);
+  lift(adapters.up, 1, up, 0, share, thread);
   for (int i = 0; i < num_live; ++i) values[neurons[i]] *= up[neurons[i]];
+}
+
+void Pass::add_live(const Layer& layer, int index, int token, int thread) const {
+  const ModelConfig& config = model_.config();
+  const LowRank& adapter = adapters_of(index).down;
+  Activations input = input_buffer(1, thread).view(1, config.intermediate_size);
+  input.values = (config.gated ? scratch_.gate : scratch_.up).row(token);
+  model_.kernels().quantize(input.values, 0, input);
+  lower(adapted(Form{true, false}, {&adapter}), input, {0, 1}, thread);
+  const Range rows = share_of(config.hidden_size, thread, num_threads_, kColumnRows);
+  float* out = scratch_.residual.row(token);
+  model_.kernels().neuron_columns(layer.down_columns, rows.begin, rows.end, input, out);
+  lift(adapter, 1, out, 0, {rows.begin / kPanelRows, rows.end / kPanelRows}, thread);
 }
 
 Range Pass::head_share(int thread) const { return share_of(model_.head().num_panels, thread, num_threads_); }
@@ -193,6 +210,7 @@ Activations Pass::prepare(int num_rows, int cols, Form form, int thread, Make ma
   const InputBuffer& target = input_buffer(num_rows, thread);
   Activations input = target.view(num_rows, cols);
   if (form.exact || exact_) input.low_limit = 0.0f;
+  input.exact = exact_;
   const Range share = rows_to_make(num_rows, thread);
   // Rows that are only read as quants are made in one place, which stays in the first cache.
   float* passing = scratch_.own_input[static_cast<size_t>(thread)].values(0);
@@ -208,9 +226,10 @@ Activations Pass::prepare(int num_rows, int cols, Form form, int thread, Make ma
 
 Activations Pass::prepare_rows(const Rows& rows, int cols, Form form, int thread) const {
   Activations input = input_buffer(num_tokens(), thread).view(num_tokens(), cols);
-  if (exact_) input.low_limit = 0.0f;
   input.values = rows.row(0);
   input.stride = rows.stride;
+  if (exact_) input.low_limit = 0.0f;
+  input.exact = exact_;
   if (!form.quants && !form.is_adapted()) return input;
   const Range share = rows_to_make(num_tokens(), thread);
   for (int row = share.begin; row < share.end && form.quants; ++row) {
@@ -230,23 +249,28 @@ Activations Pass::prepare_normed(int num_rows, RowOf row_of, const float* norm, 
   });
 }
 
-Range Pass::multiply(const Linear& weights, const LowRank& adapter, const Activations& input, const Rows& out,
-                     bool accumulate, int thread) const {
-  const Range share = share_of(weights.num_panels, thread, num_threads_);
+void Pass::multiply_share(const Linear& weights, const LowRank& adapter, Range share,
+                          const Activations& input, float* out, int stride, bool accumulate,
+                          int thread) const {
   // An adapter adds to the rows of a batch while they are in the first caches.
   const int step = adapter.empty() || input.num_tokens == 1 ? weights.num_panels : kAdaptedPanels;
   for (int begin = share.begin; begin < share.end; begin += step) {
     const Range panels{begin, std::min(begin + step, share.end)};
-    model_.kernels().matmul(weights, panels.begin, panels.end, input, out.row(0), out.stride, accumulate);
-    lift(adapter, out, panels, thread);
+    model_.kernels().matmul(weights, panels.begin, panels.end, input, out, stride, accumulate);
+    lift(adapter, input.num_tokens, out, stride, panels, thread);
   }
-  if (weights.bias) {
-    const int end = std::min(share.end * kPanelRows, weights.rows);
-    for (int token = 0; token < input.num_tokens; ++token) {
-      float* row = out.row(token);
-      for (int i = share.begin * kPanelRows; i < end; ++i) row[i] += weights.bias[i];
-    }
+  if (!weights.bias) return;
+  const int end = std::min(share.end * kPanelRows, weights.rows);
+  for (int token = 0; token < input.num_tokens; ++token) {
+    float* row = out + static_cast<size_t>(token) * static_cast<size_t>(stride);
+    for (int i = share.begin * kPanelRows; i < end; ++i) row[i] += weights.bias[i];
   }
+}
+
+Range Pass::multiply(const Linear& weights, const LowRank& adapter, const Activations& input, const Rows& out,
+                     bool accumulate, int thread) const {
+  const Range share = share_of(weights.num_panels, thread, num_threads_);
+  multiply_share(weights, adapter, share, input, out.row(0), out.stride, accumulate, thread);
   return share;
 }
 

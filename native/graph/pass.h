@@ -31,8 +31,8 @@ class LiveCounts {
 class Pass {
  public:
   // At most `scratch().chunk` tokens, in the order of the plan's places. Inside `model.threads().run` with
-  // `num_threads` threads only. `adapters` are the model's; none: nullptr. `exact` rounds every
-  // token's activations as if it came alone.
+  // `num_threads` threads only. `adapters` are the model's; none: nullptr.
+  // `exact`: every token as if it came alone; with the threads that it would have alone, to the bit.
   Pass(const Model& model, std::span<const int32_t> tokens, const Plan& plan, int num_threads,
        LiveCounts* live, const Adapters* adapters = nullptr, bool exact = false)
       : model_(model),
@@ -42,13 +42,13 @@ class Pass {
         num_threads_(num_threads),
         live_(live),
         adapters_(adapters),
-        exact_(exact) {}
+        exact_(exact || tokens.size() == 1) {}
 
   // Every thread calls these, in the same order. After `run_layers` the residual holds every token's state.
   void run_layers(int thread) const;
   // Logits of the tokens `rows`, at most a chunk, row i at out + i * stride. This thread's share of the
   // vocabulary is written; the others' is after a barrier.
-  // `exact` rounds the head's input as for a single token, whatever the number of rows.
+  // `exact` rounds the head's input as for a single token, whatever the number of rows and the pass.
   void run_head(std::span<const int32_t> rows, bool exact, float* out, int stride, int thread) const;
   // The part of the vocabulary that `run_head` gives to a thread.
   Range head_share(int thread) const;
@@ -71,7 +71,8 @@ class Pass {
   // The FFN up to the activation: the activated rows lie in the scratch memory's `gate`, or `up` if there is
   // none.
   void activate_all(const Layer& layer, int index, int thread) const;
-  void activate_live(const Layer& layer, int index, int thread) const;
+  void activate_live(const Layer& layer, int index, int token, int thread) const;
+  void add_live(const Layer& layer, int index, int token, int thread) const;
 
   // The input of a product: `make(i, out)` makes row i.
   template <typename Make>
@@ -84,6 +85,10 @@ class Pass {
   const InputBuffer& input_buffer(int num_rows, int thread) const;
   Range rows_to_make(int num_rows, int thread) const;
 
+  // Some panels' rows of a product with its adapter's and the bias, where there are any, each token's at a
+  // `stride`.
+  void multiply_share(const Linear& weights, const LowRank& adapter, Range share, const Activations& input,
+                      float* out, int stride, bool accumulate, int thread) const;
   // This thread's rows of a product, with its adapter's.
   Range multiply(const Linear& weights, const LowRank& adapter, const Activations& input, const Rows& out,
                  bool accumulate, int thread) const;

@@ -49,6 +49,7 @@ void Pass::lift(const LowRank& adapter, int num_rows, float* out, int stride, Ra
   input.values = products.row(0) + adapter.place;
   input.stride = products.stride;
   input.num_tokens = num_rows;
+  input.exact = exact_;
   model_.kernels().matmul(adapter.b, panels.begin, panels.end, input, out, stride, true);
 }
 

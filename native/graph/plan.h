@@ -57,8 +57,6 @@ class Plan {
   int num_tokens() const { return static_cast<int>(places_.size()); }
   const Place& place(int token) const { return places_[static_cast<size_t>(token)]; }
   const std::vector<Block>& blocks() const { return blocks_; }
-  // One token of each of several sequences.
-  bool all_alone() const { return blocks_.size() == places_.size(); }
 
  private:
   std::vector<Place> places_;

@@ -92,14 +92,20 @@ struct Rows {
 
 // One thread's memory for attention.
 struct AttentionScratch {
-  AttentionScratch(const ModelConfig& config, int key_block)
+  AttentionScratch(const ModelConfig& config, int key_block, int num_threads)
       : scores(kTokenBlock, key_block),
         weighted(kTokenBlock, config.head_dim),
-        part_state(config.num_heads, 2),
-        part_weighted(config.num_heads, config.head_dim) {}
+        part_state(num_parts(config, num_threads), 2),
+        part_weighted(num_parts(config, num_threads), config.head_dim) {}
+
+  // Of all heads for this thread's share of the keys, or of all shares for up to 16 heads that share keys.
+  static int num_parts(const ModelConfig& config, int num_threads) {
+    const int group_size = config.num_heads / config.num_kv_heads;
+    return std::max(config.num_heads, num_threads * std::min(group_size, kTokenBlock));
+  }
 
   Rows scores, weighted;
-  // Of a share of one token's keys, a row a head: the maximum and sum of the softmax, the weighted values.
+  // Of a share of one token's keys and a head: the maximum and sum of the softmax, the weighted values.
   Rows part_state, part_weighted;
 };
 
@@ -124,7 +130,7 @@ struct Scratch {
         shared_input(chunk, widest(config)) {
     for (int thread = 0; thread < num_threads; ++thread) {
       own_input.emplace_back(1, widest(config));
-      threads.emplace_back(config, kKeyBlock);
+      threads.emplace_back(config, kKeyBlock, num_threads);
       neurons.emplace_back(static_cast<size_t>(config.intermediate_size) * sizeof(int32_t));
       panels.emplace_back(largest_panel(config));
     }

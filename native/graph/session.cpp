@@ -28,6 +28,9 @@ void check_sinks(int num_sinks, int context_length) {
   }
 }
 
+// Of one exact pass: a number that kernels have loops for.
+constexpr int kStepTokens = 12;
+
 const SessionOptions& checked(const Model& model, const SessionOptions& options) {
   const int length = options.context_length;
   const int most = model.config().context_length;
@@ -69,12 +72,20 @@ void Session::check(std::span<const int32_t> tokens) const {
 
 void Session::prefill(std::span<const int32_t> tokens) {
   check(tokens);
-  forward(tokens, nullptr);
+  forward(tokens, nullptr, false);
 }
 
 void Session::prefill_logits(std::span<const int32_t> tokens, float* out) {
   check(tokens);
-  forward(tokens, out);
+  forward(tokens, out, false);
+  const float* last = out + (tokens.size() - 1) * static_cast<size_t>(logits_stride());
+  std::memcpy(logits_.row(0), last, logits_.buffer.size());
+}
+
+void Session::step(std::span<const int32_t> tokens, float* out) {
+  check(tokens);
+  forward(tokens, out, true);
+  if (!out) return;
   const float* last = out + (tokens.size() - 1) * static_cast<size_t>(logits_stride());
   std::memcpy(logits_.row(0), last, logits_.buffer.size());
 }
@@ -145,33 +156,34 @@ void Session::make_room() {
   rotate_sinks(model_->config(), model_->kernels(), cache_, num_dropped_, is_long(context_length()));
 }
 
-void Session::forward(std::span<const int32_t> tokens, float* all_logits) {
+void Session::forward(std::span<const int32_t> tokens, float* all_logits, bool exact) {
+  const int chunk = exact ? kStepTokens : model_->scratch().chunk;
   for (size_t begin = 0; begin < tokens.size();) {
     make_room();
-    const auto most = static_cast<size_t>(std::min(free_slots(), model_->scratch().chunk));
+    const auto most = static_cast<size_t>(std::min(free_slots(), chunk));
     const size_t count = std::min(tokens.size() - begin, most);
     float* logits = all_logits ? all_logits + begin * static_cast<size_t>(logits_stride()) : nullptr;
-    run_chunk(tokens.subspan(begin, count), logits);
+    run_chunk(tokens.subspan(begin, count), logits, exact);
     begin += count;
   }
   note_logits();
 }
 
-void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits) {
+void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits, bool exact) {
   const int num_tokens = static_cast<int>(tokens.size());
   const Segment segment = next_segment(num_tokens);
   const Plan plan({&segment, 1});
   std::vector<int32_t> rows(all_logits ? tokens.size() : 1, num_tokens - 1);
   if (all_logits) std::iota(rows.begin(), rows.end(), 0);
   float* logits = all_logits ? all_logits : logits_.row(0);
-  const int num_threads = model_->threads_for(num_tokens);
-  const Pass pass(*model_, tokens, plan, num_threads, &live_, adapters_.get());
+  const int num_threads = exact ? model_->decode_threads() : model_->threads_for(num_tokens);
+  const Pass pass(*model_, tokens, plan, num_threads, &live_, adapters_.get(), exact);
   model_->threads().run(num_threads, [&](int thread) {
     pass.run_layers(thread);
     pass.run_head(rows, rows.size() == 1, logits, logits_stride(), thread);
   });
   append(tokens);
-  num_decoded_ += num_tokens == 1;
+  num_decoded_ += exact || num_tokens == 1 ? num_tokens : 0;
 }
 
 std::vector<double> Session::live_fractions() const {

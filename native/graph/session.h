@@ -38,6 +38,9 @@ class Session {
   void prefill(std::span<const int32_t> tokens);
   // The same, with the logits of every token: row i of `out` starts at i * logits_stride().
   void prefill_logits(std::span<const int32_t> tokens, float* out);
+  // The same, each token rounded as it would be alone: logits, keys and values are what `prefill` of one
+  // after the other gives, bit by bit. Without `out` only the last one's logits are made.
+  void step(std::span<const int32_t> tokens, float* out);
   // Forgets the tokens from `position` on; the logits are those of the last evaluation still. Throws Error
   // for a position ahead, or one that the context has slid past.
   void truncate(int position);
@@ -76,8 +79,8 @@ class Session {
   bool is_long(int context) const { return model_->config().is_long(context); }
   int num_sinks() const { return options_.num_sinks.value_or(0); }
   void check(std::span<const int32_t> tokens) const;
-  void forward(std::span<const int32_t> tokens, float* all_logits);
-  void run_chunk(std::span<const int32_t> tokens, float* all_logits);
+  void forward(std::span<const int32_t> tokens, float* all_logits, bool exact);
+  void run_chunk(std::span<const int32_t> tokens, float* all_logits, bool exact);
   // Makes room for one token at least.
   void make_room();
   Segment next_segment(int num_tokens) const;

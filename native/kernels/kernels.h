@@ -47,6 +47,8 @@ struct Activations {
   // A group has a second term when its largest value is above so many root mean squares of all groups'
   // largest.
   float low_limit = 0.0f;
+  // Each token's result must be what it would be alone, bit by bit: its sums are added in the same order.
+  bool exact = false;
 
   size_t group_at(int token, int group) const {
     const auto place =

@@ -1,6 +1,7 @@
 #include "sampling/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -32,6 +33,33 @@ int32_t argmax(std::span<const float> logits) {
   return 0;
 }
 
+bool allows(std::span<const uint32_t> mask, int32_t token) {
+  const auto word = static_cast<size_t>(token) / 32;
+  return word < mask.size() && ((mask[word] >> (token % 32)) & 1) != 0;
+}
+
+int32_t first_allowed(std::span<const uint32_t> mask, size_t num_tokens) {
+  for (size_t word = 0; word < mask.size(); ++word) {
+    if (mask[word] == 0) continue;
+    const size_t token = 32 * word + static_cast<size_t>(std::countr_zero(mask[word]));
+    return token < num_tokens ? static_cast<int32_t>(token) : kNoToken;
+  }
+  return kNoToken;
+}
+
+// The logits, minus infinity where the mask has no bit.
+void apply_mask(std::span<const float> logits, std::span<const uint32_t> mask, std::vector<float>& out) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  out.assign(logits.begin(), logits.end());
+  for (size_t begin = 0; begin < out.size(); begin += 32) {
+    const uint32_t word = begin / 32 < mask.size() ? mask[begin / 32] : 0;
+    if (word == ~0u) continue;
+    const size_t count = std::min<size_t>(32, out.size() - begin);
+    float* values = out.data() + begin;
+    for (size_t k = 0; k < count; ++k) values[k] = (word >> k) & 1 ? values[k] : kNever;
+  }
+}
+
 }  // namespace
 
 Sampler::Sampler(const SamplerOptions& options) : options_(options), state_(options.seed) {
@@ -41,8 +69,18 @@ Sampler::Sampler(const SamplerOptions& options) : options_(options), state_(opti
   require(options.min_p >= 0.0f && options.min_p < 1.0f, "min_p must be at least 0 and below 1");
 }
 
-int32_t Sampler::sample(std::span<const float> logits) {
+int32_t Sampler::sample(std::span<const float> logits, std::span<const uint32_t> mask) {
   if (logits.empty()) throw Error("there are no logits to sample from; evaluate a token first");
+  if (mask.empty()) return choose(logits);
+  const int32_t first = first_allowed(mask, logits.size());
+  if (first == kNoToken) return kNoToken;
+  apply_mask(logits, mask, masked_);
+  const int32_t token = choose(masked_);
+  // Where no allowed logit is a number, the choice is blind.
+  return allows(mask, token) ? token : first;
+}
+
+int32_t Sampler::choose(std::span<const float> logits) {
   const int32_t best = argmax(logits);
   const float largest = logits[static_cast<size_t>(best)];
   if (options_.temperature == 0.0f || !std::isfinite(largest)) return best;

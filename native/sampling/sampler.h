@@ -16,23 +16,30 @@ struct SamplerOptions {
   uint64_t seed = 0;
 };
 
+inline constexpr int32_t kNoToken = -1;
+
 class Sampler {
  public:
   // Throws Error for a value out of range.
   explicit Sampler(const SamplerOptions& options);
-  int32_t sample(std::span<const float> logits);
+  // Returns the token drawn, from those that the mask allows: bit t % 32 of word t / 32 is token t's, and
+  // tokens past its end are not allowed. Without a mask (an empty one) all are. kNoToken where none is
+  // allowed.
+  int32_t sample(std::span<const float> logits, std::span<const uint32_t> mask = {});
 
  private:
   struct Candidate {
     int32_t token;
     float weight;
   };
+  int32_t choose(std::span<const float> logits);
   int32_t draw(size_t num_candidates);
   double next_uniform();
 
   SamplerOptions options_;
   uint64_t state_;
   std::vector<Candidate> candidates_;
+  std::vector<float> masked_;
 };
 
 }  // namespace phonelm

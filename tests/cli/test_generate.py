@@ -90,3 +90,45 @@ def test_what_cannot_run_is_refused(
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_json_schema_and_lookup(phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance")
+    (tmp_path / "pet.json").write_text('{"enum": ["cat", "dog"]}')
+    arguments = [tiny_gguf, "-p", "x", "--json-schema", tmp_path / "pet.json", "--lookup", "--json"]
+    done = phonelm("generate", *arguments)
+    document = json.loads(done.stdout)
+    assert json.loads(document["text"]) in ("cat", "dog")
+    assert document["finish_reason"] == "stop"
+    assert document["accepted_tokens"] <= document["drafted_tokens"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("name", "text"), [("g.gbnf", 'root ::= "yes"\n'), ("g.lark", 'start: "yes"\n')])
+def test_grammar_files(phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path, name: str, text: str) -> None:
+    pytest.importorskip("llguidance")
+    (tmp_path / name).write_text(text)
+    assert phonelm("generate", tiny_gguf, "-p", "x", "--grammar", tmp_path / name).stdout == "yes\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message"),
+    [
+        ("--json-schema", '{"not": {}}', "Unimplemented keys"),
+        ("--json-schema", "{", "not JSON"),
+        ("--grammar", "root ::= [a", "does not parse"),
+        ("--grammar", None, "no such file"),
+    ],
+)
+def test_a_grammar_that_does_not_compile_is_refused(
+    phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path, option: str, text: str | None, message: str
+) -> None:
+    pytest.importorskip("llguidance")
+    path = tmp_path / "rule"
+    if text is not None:
+        path.write_text(text)
+    done = phonelm("generate", tiny_gguf, "-p", "x", option, path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""

@@ -253,7 +253,8 @@ constexpr bool has_tiles(TensorType type) {
 template <class Tiles>
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
-  if (!has_tiles(weights.type) || input.num_tokens < kTokenBlock || input.block != kTokenBlock) {
+  if (!has_tiles(weights.type) || input.exact || input.num_tokens < kTokenBlock ||
+      input.block != kTokenBlock) {
     return kAvx512Kernels.matmul(weights, begin, end, input, out, out_stride, accumulate);
   }
   Tiles tiles(kTileConfig);

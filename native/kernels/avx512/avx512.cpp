@@ -17,13 +17,13 @@ inline __m512 load_column(const std::byte* data) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
-template <TensorType type, int num>
+template <TensorType type, int num, bool alone = num == 1>
 inline void float_panel(const std::byte* column, int cols, const Activations& input, int token, float* out,
                         int out_stride, bool accumulate) {
   constexpr size_t stride = type == TensorType::F32 ? 64 : 32;
   const float* x = input.values + static_cast<size_t>(token) * static_cast<size_t>(input.stride);
   // One token has one chain of additions; four of them hide the latency.
-  constexpr int chains = num == 1 ? 4 : 1;
+  constexpr int chains = alone ? 4 : 1;
   __m512 sums[num][chains];
   for (auto& row : sums) {
     for (auto& sum : row) sum = _mm512_setzero_ps();
@@ -51,25 +51,38 @@ inline void float_panel(const std::byte* column, int cols, const Activations& in
   }
 }
 
-template <TensorType type, int num>
+template <TensorType type, int num, bool alone>
 inline void panel_of(const std::byte* panel, int cols, const Activations& input, int token, float* out,
                      int out_stride, bool accumulate) {
   if constexpr (is_quantized(type)) {
-    quantized_panel<type, num>(panel, input, token, out, out_stride, accumulate);
+    quantized_panel<type, num, alone>(panel, input, token, out, out_stride, accumulate);
   } else {
-    float_panel<type, num>(panel, cols, input, token, out, out_stride, accumulate);
+    float_panel<type, num, alone>(panel, cols, input, token, out, out_stride, accumulate);
   }
 }
+
+// Tokens at a time where each is added up as if it came alone: a token has up to four sums then.
+template <TensorType type>
+constexpr int kMostAlone = is_quantized(type) && tile_format(type).sub_scales == SubScales::None ? 8 : 4;
 
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
   for_type(weights.type, [&]<TensorType type>() {
     for (int panel = begin; panel < end; ++panel) {
-      in_batches<16, 8, 4, 2, 1>(input.num_tokens, [&]<int num>(int token) {
+      const auto multiply = [&]<int num, bool alone>(int token) {
         float* target =
             out + panel * kPanelRows + static_cast<size_t>(token) * static_cast<size_t>(out_stride);
-        panel_of<type, num>(weights.panel(panel), weights.cols, input, token, target, out_stride, accumulate);
-      });
+        panel_of<type, num, alone>(weights.panel(panel), weights.cols, input, token, target, out_stride,
+                                   accumulate);
+      };
+      if (input.exact) {
+        in_batches<kMostAlone<type>, 4, 2, 1>(
+            input.num_tokens, [&]<int num>(int token) { multiply.template operator()<num, true>(token); });
+      } else {
+        in_batches<16, 8, 4, 2, 1>(input.num_tokens, [&]<int num>(int token) {
+          multiply.template operator()<num, num == 1>(token);
+        });
+      }
     }
   });
 }

@@ -149,37 +149,50 @@ template <TensorType type, int num, int num_scales>
   }
 }
 
-// A tile's product with the token at `place`, added to `total`; bit `bit` of a group's mask says that it has
-// a second term.
-template <TensorType type>
-[[gnu::always_inline]] inline __m512 add_tile(const std::byte* tile, const Activations& input,
-                                              const Terms& terms, size_t place, const uint16_t* low_mask,
-                                              int bit, __m512 total) {
+// A tile's products with `num` tokens from `place` on, each added to its total as if it came alone; bit
+// `first_bit` + t of a group's mask says that token t has a second term.
+template <TensorType type, int num>
+[[gnu::always_inline]] inline void add_tile_alone(const std::byte* tile, const Activations& input,
+                                                  const Terms& terms, size_t place, const uint16_t* low_mask,
+                                                  int first_bit, __m512 (&totals)[num]) {
   constexpr TileFormat format = tile_format(type);
   constexpr size_t step_bytes = format.num_bytes() / format.num_groups();
   // The groups of a K-quant are added before they are multiplied with the rows' scales.
   constexpr bool late = format.sub_scales != SubScales::None;
-  __m512 sum = late ? _mm512_setzero_ps() : total;
-  __m512 minima = _mm512_setzero_ps();
+  __m512 sums[num];
+  __m512 minima[num];
+  for (int t = 0; t < num; ++t) {
+    sums[t] = late ? _mm512_setzero_ps() : totals[t];
+    minima[t] = _mm512_setzero_ps();
+  }
   const std::byte* quants = tile + format.quants_at();
   for (int group = 0; group < format.num_groups(); ++group, quants += format.group_bytes()) {
-    prefetch<step_bytes>(tile + static_cast<size_t>(group) * step_bytes);
+    if constexpr (num == 1) prefetch<step_bytes>(tile + static_cast<size_t>(group) * step_bytes);
     __m512i w[kGroupRegisters];
     unpack_group<type, Bytes, kLift<type>>(quants, w);
     const auto factors = group_factors<type, late>(tile, group);
     const size_t here = place + static_cast<size_t>(group * input.block);
-    sum = (low_mask[group] >> bit) & 1 ? add_both_terms<type>(w, factors, terms, here, sum)
-                                       : add_term<type>(w, factors, terms.first, here, sum);
-    __m512& minima_sum = late ? minima : sum;
-    if constexpr (format.has_minimum) minima_sum = add_minima(factors, input, here, minima_sum);
+#pragma GCC unroll 16
+    for (size_t t = 0; t < num; ++t) {
+      const bool has_low = (low_mask[group] >> (first_bit + static_cast<int>(t))) & 1;
+      sums[t] = has_low ? add_both_terms<type>(w, factors, terms, here + t, sums[t])
+                        : add_term<type>(w, factors, terms.first, here + t, sums[t]);
+      __m512& minima_sum = late ? minima[t] : sums[t];
+      if constexpr (format.has_minimum) minima_sum = add_minima(factors, input, here + t, minima_sum);
+    }
   }
-  if constexpr (!late) return sum;
-  const Factors<1> row = load_row_factors<type>(tile);
-  total = _mm512_fmadd_ps(sum, row.scales[0], total);
-  return format.has_minimum ? _mm512_fmadd_ps(minima, row.minima[0], total) : total;
+  if constexpr (late) {
+    const Factors<1> row = load_row_factors<type>(tile);
+    for (int t = 0; t < num; ++t) {
+      totals[t] = _mm512_fmadd_ps(sums[t], row.scales[0], totals[t]);
+      if constexpr (format.has_minimum) totals[t] = _mm512_fmadd_ps(minima[t], row.minima[0], totals[t]);
+    }
+  } else {
+    for (int t = 0; t < num; ++t) totals[t] = sums[t];
+  }
 }
 
-// The same of several tokens that lie next to each other, bit t of the mask for token t.
+// The same of a batch, whose sums are added in the order that is fastest.
 template <TensorType type, int num>
 [[gnu::always_inline]] inline void add_tile(const std::byte* tile, const Activations& input,
                                             const Terms& terms, size_t place, const uint16_t* low_mask,
@@ -205,8 +218,9 @@ template <TensorType type, int num>
   }
 }
 
-// 16 rows times `num` tokens that lie next to each other in one block of the activations.
-template <TensorType type, int num>
+// 16 rows times `num` tokens that lie next to each other in one block of the activations; `alone`: each as if
+// it came alone.
+template <TensorType type, int num, bool alone = num == 1>
 inline void quantized_panel(const std::byte* tile, const Activations& input, int token, float* out,
                             int out_stride, bool accumulate) {
   constexpr TileFormat format = tile_format(type);
@@ -219,8 +233,8 @@ inline void quantized_panel(const std::byte* tile, const Activations& input, int
   __m512 sums[num];
   for (int t = 0; t < num; ++t) sums[t] = _mm512_setzero_ps();
   for (int index = 0; index < num_tiles; ++index) {
-    if constexpr (num == 1) sums[0] = add_tile<type>(tile, input, terms, place, low_mask, first_bit, sums[0]);
-    if constexpr (num > 1) add_tile<type>(tile, input, terms, place, low_mask, first_bit, sums);
+    if constexpr (alone) add_tile_alone<type>(tile, input, terms, place, low_mask, first_bit, sums);
+    if constexpr (!alone) add_tile<type>(tile, input, terms, place, low_mask, first_bit, sums);
     tile += format.num_bytes();
     place += format.num_groups() * block;
     low_mask += format.num_groups();

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phonelm.cli.grammars import GrammarFile, JsonSchemaFile, Lookup, read_grammar
+
 if TYPE_CHECKING:
     from phonelm.engine import Model
 
@@ -33,6 +35,9 @@ def chat(
         list[str] | None,
         typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
     ] = None,
+    json_schema: JsonSchemaFile = None,
+    grammar: GrammarFile = None,
+    lookup: Lookup = False,
 ) -> None:
     """Talk with a model in the terminal.
 
@@ -54,13 +59,14 @@ def chat(
         "seed": seed,
     }
     SamplingOptions(**options)  # type: ignore[arg-type]
+    rule = read_grammar(json_schema, grammar)
     adapters = [parse_adapter(text) for text in lora or ()]
     with load(model, num_threads=threads, context_length=context, adapters=adapters, kv_type=kv) as loaded:
         # Refuses a model that cannot chat before the first question is typed.
         loaded.chat_ids([{"role": "user", "content": "Hello"}])
         if sys.stdin.isatty():
             _say(f"{loaded.path.name}. {_HELP}")
-        Conversation(loaded, system, options).run()
+        Conversation(loaded, system, {**options, "grammar": rule, "lookup": lookup}).run()
 
 
 class Conversation:

@@ -23,6 +23,7 @@ _EXTRA_OF = {
     "pyarrow": "train",
     "zstandard": "train",
     "matplotlib": "train",
+    "llguidance": "grammar",
 }
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from phonelm.cli.grammars import GrammarFile, JsonSchemaFile, Lookup, read_grammar
+
 
 def generate(
     model: Annotated[str, typer.Argument(help="GGUF file, run folder, Hugging Face folder or known name.")],
@@ -30,6 +32,9 @@ def generate(
         list[str] | None,
         typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
     ] = None,
+    json_schema: JsonSchemaFile = None,
+    grammar: GrammarFile = None,
+    lookup: Lookup = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of the text.")
     ] = False,
@@ -39,10 +44,12 @@ def generate(
     \b
     Example:
       phonelm generate smollm2-135m-instruct --prompt "Once upon a time" --max-tokens 64 --seed 1
+      phonelm generate smollm2-135m-instruct --prompt "A pet as JSON: " --json-schema pet.json
     """
     from phonelm.engine import load, parse_adapter
 
     text = sys.stdin.read() if prompt == "-" else prompt
+    rule = read_grammar(json_schema, grammar)
     adapters = [parse_adapter(text) for text in lora or ()]
     with load(model, num_threads=threads, context_length=context, adapters=adapters, kv_type=kv) as loaded:
         pieces = loaded.generate(
@@ -54,6 +61,8 @@ def generate(
             min_p=min_p,
             seed=seed,
             context_overflow="slide" if slide else "stop",
+            grammar=rule,
+            lookup=lookup,
         )
         if json_:
             print(json.dumps(_document(model, text, "".join(pieces), pieces), ensure_ascii=False))
@@ -76,5 +85,7 @@ def _document(model: str, prompt: str, text: str, run: Any) -> dict[str, Any]:
         "completion_tokens": len(run.tokens),
         "prefill_tok_s": round(run.prefill_tokens_per_s, 2),
         "decode_tok_s": round(run.decode_tokens_per_s, 2),
+        "drafted_tokens": run.drafted_tokens,
+        "accepted_tokens": run.accepted_tokens,
         "seed": run.options.seed,
     }

@@ -3,7 +3,9 @@
 from phonelm.engine.adapters import AdapterSource, parse_adapter
 from phonelm.engine.batch import Completion
 from phonelm.engine.chat_template import ChatTemplate
+from phonelm.engine.constraint import Constraint
 from phonelm.engine.generation import Generation, SamplingOptions
+from phonelm.engine.grammar import Grammar
 from phonelm.engine.loading import load, resolve
 from phonelm.engine.model import Model
 from phonelm.engine.session import Session
@@ -13,7 +15,9 @@ __all__ = [
     "AdapterSource",
     "ChatTemplate",
     "Completion",
+    "Constraint",
     "Generation",
+    "Grammar",
     "Model",
     "SamplingOptions",
     "Session",

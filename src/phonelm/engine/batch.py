@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phonelm.engine.generation import PREFILL_CHUNK, FinishReason, SamplingOptions, new_sampler
+from phonelm.engine.decoding import PREFILL_CHUNK
+from phonelm.engine.generation import FinishReason, SamplingOptions, new_sampler
 from phonelm.engine.streaming import TextStream
 
 if TYPE_CHECKING:

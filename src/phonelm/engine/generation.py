@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 import secrets
-import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from phonelm.engine.decoding import Decoder
 from phonelm.engine.streaming import TextStream
 
 if TYPE_CHECKING:
     from phonelm import _native
+    from phonelm.engine.constraint import Constraint
     from phonelm.engine.tokenizer import Tokenizer
 
-FinishReason = Literal["stop", "length", "context", "cancelled"]
+FinishReason = Literal["stop", "length", "context", "constraint", "cancelled"]
 ContextOverflow = Literal["stop", "slide"]
-PREFILL_CHUNK = 256
-"""Tokens evaluated at once (one pass of the native core), so that Ctrl-C is heard within a long prompt."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,9 @@ class Generation(Iterator[str]):
     """Pieces of text as they are made; whole characters only.
 
     While and after it runs: `tokens` (ids made so far, without the one that ended it), `finish_reason`
-    ("stop": the model or a stop text ended it; "length": `max_tokens`; "context": the context is full;
-    "cancelled": `cancel` was called; None: not finished), `prompt_tokens`, `reused_tokens` (of the prompt,
-    found evaluated in the session), `prefill_s` and `decode_s` (seconds in the native core).
+    ("stop": the model, a stop text or the grammar's end ended it; "length": `max_tokens`; "context": the
+    context is full; "constraint": it allows no token; "cancelled": `cancel` was called; None: not finished),
+    `prompt_tokens`, `reused_tokens` (of the prompt, found evaluated in the session).
     """
 
     def __init__(
@@ -83,21 +82,21 @@ class Generation(Iterator[str]):
         tokenizer: Tokenizer,
         options: SamplingOptions,
         *,
-        release: Callable[[_native.Session, list[int]], None] | None = None,
+        constraint: Constraint | None = None,
+        lookup: bool = False,
+        release: Callable[[_native.Session], None] | None = None,
     ) -> None:
         self.options = options
         self.tokens: list[int] = []
         self.finish_reason: FinishReason | None = None
         self.prompt_tokens = len(prompt)
         self.reused_tokens = session.position
-        self.prefill_s = 0.0
-        self.decode_s = 0.0
         self._session = session
-        self._evaluated = list(prompt)
         self._tokenizer = tokenizer
         self._release = release
-        self._sampler = new_sampler(options)
-        self._cancelled = False
+        self._decoder = Decoder(
+            session, prompt, new_sampler(options), tokenizer, constraint=constraint, lookup=lookup
+        )
         self._pieces = self._run()
 
     def __next__(self) -> str:
@@ -109,7 +108,17 @@ class Generation(Iterator[str]):
 
     def cancel(self) -> None:
         """End the run from any thread: after the token, or the piece of the prompt, that is being made."""
-        self._cancelled = True
+        self._decoder.is_cancelled = True
+
+    @property
+    def prefill_s(self) -> float:
+        """Seconds of evaluating the prompt, the first token's draw included."""
+        return self._decoder.prefill_s
+
+    @property
+    def decode_s(self) -> float:
+        """Seconds of making the tokens after the first."""
+        return self._decoder.decode_s
 
     @property
     def prefill_tokens_per_s(self) -> float:
@@ -121,57 +130,64 @@ class Generation(Iterator[str]):
         """Speed of making tokens after the first, which comes out of the prefill."""
         return (len(self.tokens) - 1) / self.decode_s if self.decode_s and len(self.tokens) > 1 else 0.0
 
+    @property
+    def drafted_tokens(self) -> int:
+        """Tokens that look-up guessed and the model evaluated."""
+        return self._decoder.drafted_tokens
+
+    @property
+    def accepted_tokens(self) -> int:
+        """Drafted tokens that were the model's own."""
+        return self._decoder.accepted_tokens
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Share of the drafted tokens that were accepted; 0 without a draft."""
+        return self.accepted_tokens / self.drafted_tokens if self.drafted_tokens else 0.0
+
     def _run(self) -> Generator[str, None, None]:
         try:
-            token = self._first_token()
-            if token is not None:
-                yield from self._decode(token)
+            yield from self._decode()
         finally:
+            self._decoder.leave(self.prompt_tokens + len(self.tokens))
             if self._release:
-                self._release(self._session, self._evaluated[: self._session.position])
+                self._release(self._session)
 
-    def _first_token(self) -> int | None:
-        start = time.perf_counter()
-        for at in range(self.reused_tokens, self.prompt_tokens, PREFILL_CHUNK):
-            if self._cancelled:
-                self.finish_reason = "cancelled"
-                return None
-            self._session.prefill(self._evaluated[at : min(at + PREFILL_CHUNK, self.prompt_tokens)])
-        token = self._session.sample(self._sampler)
-        self.prefill_s = time.perf_counter() - start
-        return token
-
-    def _decode(self, token: int) -> Iterator[str]:
+    def _decode(self) -> Iterator[str]:
         stream = TextStream(self.options.stop)
-        while token not in self._tokenizer.stop_ids:
-            self.tokens.append(token)
-            if piece := stream.feed(self._tokenizer.token_bytes(token)):
-                yield piece
-            if reason := self._end(stream):
-                self.finish_reason = reason
-                break
-            token = self._step(token)
-        else:
-            self.finish_reason = "stop"
+        run = self._decoder.start()
+        yield from self._emit(run, stream)
+        while self.finish_reason is None:
+            run = self._decoder.advance(self._tokens_left)
+            yield from self._emit(run, stream)
         if tail := stream.finish():
             yield tail
 
-    def _end(self, stream: TextStream) -> FinishReason | None:
+    def _emit(self, run: list[int], stream: TextStream) -> Iterator[str]:
+        """Yield the text of a run and note what ends the answer in it or after it."""
+        for index, token in enumerate(run):
+            if token in self._tokenizer.stop_ids:
+                break
+            self.tokens.append(token)
+            if piece := stream.feed(self._tokenizer.token_bytes(token)):
+                yield piece
+            ended = self._decoder.ended if index == len(run) - 1 else None
+            if reason := self._end_after_token(stream, ended):
+                self.finish_reason = reason
+                return
+        self.finish_reason = self._decoder.ended or ("context" if self._decoder.is_full else None)
+
+    def _end_after_token(self, stream: TextStream, ended: FinishReason | None) -> FinishReason | None:
         if stream.stopped:
             return "stop"
-        if self._cancelled:
+        if self._decoder.is_cancelled:
             return "cancelled"
-        if len(self.tokens) == self.options.max_tokens:
-            return "length"
-        return "context" if self._session.room == 0 else None
+        return ended or ("length" if self._tokens_left == 0 else None)
 
-    def _step(self, token: int) -> int:
-        # Noted first: an interrupt right after the step must find the list as long as the session.
-        self._evaluated.append(token)
-        start = time.perf_counter()
-        token = self._session.step(token, self._sampler)
-        self.decode_s += time.perf_counter() - start
-        return token
+    @property
+    def _tokens_left(self) -> int | None:
+        limit = self.options.max_tokens
+        return None if limit is None else limit - len(self.tokens)
 
 
 def new_sampler(options: SamplingOptions) -> _native.Sampler:

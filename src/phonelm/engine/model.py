@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from phonelm.engine.adapters import AdapterSource, load_adapters
 from phonelm.engine.batch import Completion, run_batch
 from phonelm.engine.chat_template import Message
+from phonelm.engine.constraint import Constraint
 from phonelm.engine.generation import ContextOverflow, Generation, SamplingOptions
+from phonelm.engine.grammar import Grammar, rule_of
 from phonelm.engine.session import NUM_SINKS, Session
 from phonelm.engine.session_pool import SessionPool
 from phonelm.engine.tokenizer import Tokenizer
@@ -118,16 +120,21 @@ class Model:
         seed: int | None = None,
         stop: Sequence[str] = (),
         context_overflow: ContextOverflow = "stop",
+        grammar: Grammar | None = None,
+        constraint: Constraint | None = None,
+        lookup: bool = False,
     ) -> Generation:
         """Continue a text (or token ids); iterate over the result for pieces of text.
 
-        Options as in `SamplingOptions`. Raises `ValueError` for an empty prompt, one longer than the context
-        (unless that slides), and an option out of range.
+        Options as in `SamplingOptions`. The text follows `grammar`, or a `constraint` of one's own. `lookup`
+        guesses tokens from what the text repeats, which changes the speed but no token. Raises `ValueError`
+        for an empty prompt, one longer than the context (unless that slides), and an option out of range.
         """
         options = SamplingOptions(
             max_tokens, temperature, top_k, top_p, min_p, seed, _texts(stop), context_overflow
         )
-        return self._generation(self._prompt_ids(prompt, options), options)
+        rule = rule_of(self.tokenizer, grammar, constraint)
+        return self._generation(self._prompt_ids(prompt, options), options, rule, lookup)
 
     def generate_batch(
         self, prompts: Sequence[str | Sequence[int]], *, batch_size: int = 8, **options: Any
@@ -171,16 +178,20 @@ class Model:
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None = None,
         stream: bool = False,
+        grammar: Grammar | None = None,
+        constraint: Constraint | None = None,
+        lookup: bool = False,
         **options: Any,
     ) -> str | Generation:
         """Answer a conversation: the answer's text, or with `stream` its pieces as they come.
 
-        Options as in `SamplingOptions`, `max_tokens` being 512 if not given. What an earlier call has
-        evaluated and this one begins with is not evaluated again. Raises `ValueError` as `generate` and
+        Options as in `generate`, `max_tokens` being 512 if not given. What an earlier call has evaluated and
+        this one begins with is not evaluated again. Raises `ValueError` as `generate` and
         `apply_chat_template` do.
         """
         sampling = SamplingOptions(**{"max_tokens": 512, **options, "stop": _texts(options.get("stop", ()))})
-        answer = self._generation(self._prompt_ids(self.chat_ids(messages, tools), sampling), sampling)
+        ids = self._prompt_ids(self.chat_ids(messages, tools), sampling)
+        answer = self._generation(ids, sampling, rule_of(self.tokenizer, grammar, constraint), lookup)
         return answer if stream else "".join(answer)
 
     def new_session(
@@ -305,13 +316,12 @@ class Model:
         ids = self.tokenizer.encode_prompt(prompt) if isinstance(prompt, str) else prompt
         return self._checked_ids(ids, slides=options.context_overflow == "slide")
 
-    def _generation(self, ids: list[int], options: SamplingOptions) -> Generation:
+    def _generation(
+        self, ids: list[int], options: SamplingOptions, rule: Constraint | None, lookup: bool
+    ) -> Generation:
+        session = self._take(ids, options)
         return Generation(
-            self._take(ids, options),
-            ids,
-            self.tokenizer,
-            options,
-            release=lambda session, _: self._keep(session),
+            session, ids, self.tokenizer, options, constraint=rule, lookup=lookup, release=self._keep
         )
 
     def _new_session(self, context_length: int, num_sinks: int | None = None) -> _native.Session:

@@ -8,7 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from phonelm.engine.chat_template import Message
-from phonelm.engine.generation import PREFILL_CHUNK, Generation, SamplingOptions
+from phonelm.engine.constraint import Constraint
+from phonelm.engine.decoding import PREFILL_CHUNK
+from phonelm.engine.generation import Generation, SamplingOptions
+from phonelm.engine.grammar import Grammar, rule_of
 from phonelm.engine.session_pool import common_prefix
 
 if TYPE_CHECKING:
@@ -65,27 +68,41 @@ class Session:
             self.native.prefill(new[at : at + PREFILL_CHUNK])
         self._known = self.native.tokens
 
-    def generate(self, text: str | Sequence[int] = "", **options: Any) -> Generation:
-        """Continue the text so far with `text` (or token ids) put after it; options as `SamplingOptions`."""
+    def generate(
+        self,
+        text: str | Sequence[int] = "",
+        *,
+        grammar: Grammar | None = None,
+        constraint: Constraint | None = None,
+        lookup: bool = False,
+        **options: Any,
+    ) -> Generation:
+        """Continue the text so far with `text` (or token ids) put after it; options as `Model.generate`."""
+        rule = rule_of(self._model.tokenizer, grammar, constraint)
         options = {"max_tokens": 256, **options}
         self._settle()
-        return self._start(self._known + self._encoded(text), options)
+        return self._start(self._known + self._encoded(text), options, rule, lookup)
 
     def chat(
         self,
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        grammar: Grammar | None = None,
+        constraint: Constraint | None = None,
+        lookup: bool = False,
         **options: Any,
     ) -> Generation:
         """Answer a conversation from what of it is evaluated; what differs behind it is forgotten.
 
         Raises `ValueError` where the context has slid past the place where the two part.
         """
+        rule = rule_of(self._model.tokenizer, grammar, constraint)
         options = {"max_tokens": 512, **options}
         self._settle()
         ids = self._model.chat_ids(messages, tools)
         self.native.truncate(common_prefix(self.native.tokens, ids[:-1]))
-        return self._start(ids, options)
+        return self._start(ids, options, rule, lookup)
 
     def truncate(self, position: int) -> None:
         """Forget the tokens from `position` on; `ValueError` for a place ahead or that has slid out."""
@@ -126,7 +143,9 @@ class Session:
         tokenizer = self._model.tokenizer
         return tokenizer.encode(text) if self._known else tokenizer.encode_prompt(text)
 
-    def _start(self, ids: list[int], options: dict[str, Any]) -> Generation:
+    def _start(
+        self, ids: list[int], options: dict[str, Any], rule: Constraint | None, lookup: bool
+    ) -> Generation:
         stop = options.get("stop", ())
         sampling = SamplingOptions(**{**options, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
         native = self.native
@@ -140,7 +159,7 @@ class Session:
         if native.position == len(ids) and not native.logits_are_current:
             native.truncate(len(ids) - 1)
         self._known = ids
-        self._run = Generation(native, ids, self._model.tokenizer, sampling)
+        self._run = Generation(native, ids, self._model.tokenizer, sampling, constraint=rule, lookup=lookup)
         return self._run
 
     def _end_run(self) -> None:

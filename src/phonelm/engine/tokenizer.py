@@ -63,6 +63,13 @@ class Tokenizer:
         return self._native.token_bytes(token, with_special)
 
     @cached_property
+    def grammar_vocabulary(self) -> Any:
+        """The tokens as the grammar engine reads them, made when a grammar first needs them."""
+        from phonelm.engine.grammar import compile_vocabulary
+
+        return compile_vocabulary(self._native)
+
+    @cached_property
     def chat_template(self) -> ChatTemplate:
         """The model's own template, else ChatML when the vocabulary has its tokens, else `ValueError`."""
         source = self._metadata.get("tokenizer.chat_template")

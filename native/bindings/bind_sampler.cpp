@@ -1,0 +1,58 @@
+// The choice of tokens.
+#include <nanobind/stl/vector.h>
+
+#include "bindings/bind.h"
+#include "bindings/bind_session.h"
+#include "bindings/mask.h"
+#include "sampling/speculation.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace phonelm {
+
+namespace {
+
+using Tokens = std::vector<int32_t>;
+using Logits = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+Tokens advance(Speculation& speculation, GuardedSession& guarded, Sampler& sampler, const Tokens& known,
+               const Tokens& draft, const std::vector<Mask>& masks) {
+  std::vector<std::span<const uint32_t>> rows;
+  for (const Mask& mask : masks) rows.push_back(words(mask));
+  return guarded.locked(
+      [&](Session& session) { return speculation.advance(session, sampler, known, draft, rows); });
+}
+
+}  // namespace
+
+}  // namespace phonelm
+
+using namespace phonelm;
+
+void bind_sampler(nb::module_& m) {
+  nb::class_<Sampler>(m, "Sampler")
+      .def(
+          "__init__",
+          [](Sampler* self, float temperature, int top_k, float top_p, float min_p, uint64_t seed) {
+            new (self) Sampler(SamplerOptions{temperature, top_k, top_p, min_p, seed});
+          },
+          "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f, "seed"_a = 0)
+      .def(
+          "choose",
+          [](Sampler& sampler, const Logits& logits, const OptionalMask& mask) {
+            return sampler.sample({logits.data(), logits.size()}, words(mask));
+          },
+          "logits"_a, "mask"_a = nb::none());
+  nb::class_<Speculation>(m, "Speculation")
+      .def(
+          "__init__", [](Speculation* self, const Tokens& prompt) { new (self) Speculation(prompt); },
+          "prompt"_a)
+      .def(
+          "propose",
+          [](Speculation& self, const Tokens& known, int most) { return self.propose(known, most); },
+          "known"_a, "most"_a)
+      .def("advance", &advance, "session"_a, "sampler"_a, "known"_a, "draft"_a, "masks"_a)
+      .def_prop_ro("num_drafted", &Speculation::num_drafted)
+      .def_prop_ro("num_accepted", &Speculation::num_accepted);
+}

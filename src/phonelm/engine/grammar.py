@@ -1,0 +1,182 @@
+"""Grammars that an answer must follow (JSON schema, GBNF, regular expressions, Lark), through llguidance."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from phonelm.engine.constraint import Constraint, TokenMask
+
+if TYPE_CHECKING:
+    from phonelm import _native
+    from phonelm.engine.tokenizer import Tokenizer
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
+_JSON_DEFAULTS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""JSON on one line, as `json.dumps` writes it: a model left free may fill an answer with white space."""
+
+
+class Grammar:
+    """What an answer must look like; made by one of the class methods, used for any number of answers.
+
+    All raise `ValueError` with llguidance's message for what does not compile, and `ModuleNotFoundError`
+    where llguidance is not installed (`pip install 'phonelm[grammar]'`).
+    """
+
+    def __init__(self, source: str) -> None:
+        """Take a grammar in llguidance's own form; see the class methods."""
+        self._source = source
+        is_error, messages = _llguidance().LLMatcher.validate_grammar_with_warnings(source)
+        if is_error:
+            raise ValueError(f"the grammar does not compile: {_one_line(messages[0])}")
+
+    @classmethod
+    def json_schema(cls, schema: Mapping[str, Any] | str) -> Grammar:
+        """Return the grammar of JSON texts that a schema (an object or its text) accepts.
+
+        Keywords that are not supported are refused; unknown ones are annotations, as the standard says. The
+        text is on one line with `", "` and `": "`; `"x-guidance"` in the schema changes that.
+        """
+        matcher = _llguidance().LLMatcher
+        if isinstance(schema, str):
+            schema = _parsed(schema)
+        if not isinstance(schema, Mapping):
+            raise ValueError(f"the JSON schema is {json.dumps(schema)}; give an object")
+        try:
+            return cls(matcher.grammar_from_json_schema(json.dumps(schema), defaults=_JSON_DEFAULTS))
+        except ValueError as error:
+            raise ValueError(f"JSON schema: {_one_line(str(error))}") from None
+
+    @classmethod
+    def gbnf(cls, text: str) -> Grammar:
+        """Return the grammar of a GBNF text, llama.cpp's form; its rule `root` is the start."""
+        _llguidance()
+        from llguidance.gbnf_to_lark import gbnf_to_lark
+
+        _refuse_twice(re.findall(r"^[ \t]*([\w-]+)[ \t]*::=", text, re.MULTILINE))
+        try:
+            lark = gbnf_to_lark(_ESCAPE.sub(_plain_escape, text))
+        except Exception as error:  # of any kind: the converter checks little
+            raise ValueError(f"the GBNF grammar does not parse: {_one_line(str(error))}") from None
+        return cls.lark(lark)
+
+    @classmethod
+    def regex(cls, pattern: str) -> Grammar:
+        """Return the grammar of texts that a regular expression (Rust's syntax) matches as a whole."""
+        return cls(_llguidance().LLMatcher.grammar_from_regex(pattern))
+
+    @classmethod
+    def lark(cls, text: str) -> Grammar:
+        """Return the grammar of a Lark text in llguidance's dialect; its rule `start` is the start."""
+        return cls(_llguidance().LLMatcher.grammar_from_lark(text))
+
+    def constraint(self, tokenizer: Tokenizer) -> GrammarConstraint:
+        """Return the state of one answer's start, for a model's tokens."""
+        return GrammarConstraint(_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source))
+
+
+class GrammarConstraint:
+    """A `Constraint` by a grammar. Raises `ValueError` where the grammar becomes too complex on the way."""
+
+    def __init__(self, matcher: Any) -> None:
+        self._matcher = matcher
+        self._check(not matcher.is_error())
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing but the answer's end may follow."""
+        return bool(self._matcher.is_stopped())
+
+    def fill_mask(self, mask: TokenMask) -> None:
+        """Set the bits of the tokens that may come next."""
+        self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes)
+        self._check(not self._matcher.is_error())
+
+    def accept(self, token: int) -> None:
+        """Take the next token."""
+        self._check(self._matcher.consume_token(token))
+
+    def forced(self) -> Sequence[int]:
+        """Return the tokens that the grammar leaves no choice about, as the tokenizer would split them."""
+        return list(self._matcher.compute_ff_tokens())
+
+    def rollback(self, num_tokens: int) -> None:
+        """Forget the last tokens accepted."""
+        self._check(num_tokens == 0 or self._matcher.rollback(num_tokens))
+
+    def _check(self, holds: bool) -> None:
+        if not holds:
+            raise ValueError(f"the grammar cannot go on: {_one_line(self._matcher.get_error())}")
+
+
+def rule_of(
+    tokenizer: Tokenizer, grammar: Grammar | None, constraint: Constraint | None
+) -> Constraint | None:
+    """Return the constraint that a caller asks for in one of two ways. Raises `ValueError` for both."""
+    if grammar is None:
+        return constraint
+    if constraint is not None:
+        raise ValueError("a grammar and a constraint are both given; give one")
+    return grammar.constraint(tokenizer)
+
+
+class _Vocabulary:
+    """A tokenizer as llguidance wants it."""
+
+    is_tokenizer_wrapper = True
+
+    def __init__(self, native: _native.Tokenizer) -> None:
+        ids = range(native.vocab_size)
+        self.eos_token_id = native.eos_id
+        self.bos_token_id = native.bos_id if native.bos_id >= 0 else None
+        self.tokens = [native.token_bytes(token, True) for token in ids]
+        self.special_token_ids = [token for token in ids if native.is_special(token)]
+        self._encode = native.encode
+
+    def __call__(self, text: str | bytes) -> list[int]:
+        return self._encode(text)
+
+
+def compile_vocabulary(native: _native.Tokenizer) -> Any:
+    """Return llguidance's form of a vocabulary: some tenths of a second for 50,000 tokens."""
+    if not native.stop_ids:
+        raise ValueError("this model has no token that ends a text; a grammar needs one")
+    return _llguidance().LLTokenizer(_Vocabulary(native), eos_token=sorted(native.stop_ids))
+
+
+def _llguidance() -> Any:
+    try:
+        import llguidance
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "grammars need llguidance, which is not installed; run: pip install 'phonelm[grammar]'",
+            name="llguidance",
+        ) from error
+    return llguidance
+
+
+def _refuse_twice(rules: list[str]) -> None:
+    for rule in rules:
+        if rules.count(rule) > 1:
+            raise ValueError(f"the GBNF grammar has the rule {rule!r} {rules.count(rule)} times; keep one")
+
+
+def _plain_escape(escape: re.Match[str]) -> str:
+    """Write what the converter does not understand of GBNF's escapes as it does."""
+    if not (digits := escape[1] or escape[2]):
+        return escape[0]
+    code = int(digits, 16)
+    return f"\\x{code:02x}" if code < 0x80 else chr(code)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the JSON schema is not JSON: {error}") from None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
