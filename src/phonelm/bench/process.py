@@ -82,7 +82,10 @@ def _ask_worker(job: Any) -> Any:
 
 def work() -> None:
     """Do the job on standard input; the answer, a result or an exception, goes to standard output."""
-    job = pickle.load(sys.stdin.buffer)
+    try:
+        job = pickle.load(sys.stdin.buffer)
+    except EOFError:  # the other process ended before it had asked for anything
+        return
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer: Any = _load_and_measure(*job)
