@@ -56,7 +56,7 @@ def expected_window(length: int, context: int, num_sinks: int) -> list[int]:
     return kept
 
 
-@pytest.mark.parametrize("kind", ["llama", "phonelm"])
+@pytest.mark.parametrize("kind", ["llama", "phonelm", "qwen3"])
 @pytest.mark.parametrize(("context", "num_sinks"), [(48, 4), (64, 0), (60, 16), (100, 21)])
 def test_one_layer_that_slides_sees_sinks_and_the_most_recent(
     tmp_path: Path, kind: str, context: int, num_sinks: int
