@@ -29,6 +29,26 @@ def show(document: Job, *, on_stderr: bool) -> None:
             console.print(_facts(name, document[name]))
 
 
+def show_decoding(document: Job, *, on_stderr: bool) -> None:
+    """Print the rows of benchmarks/decoding.py."""
+    columns = {
+        "tokens": "tokens",
+        "without": "without_tok_s",
+        "with": "tok_s",
+        "ratio": "ratio",
+        "drafted": "drafted",
+        "accepted": "acceptance",
+        "same text": "same_text",
+    }
+    table = _table("decode with and without, tokens/s", ("model", "task"), columns)
+    for row in document["rows"]:
+        numbers = (_text(row.get(key)) for key in columns.values())
+        table.add_row(Path(row["model"]).name, row["task"], *numbers)
+    console = Console(stderr=on_stderr, highlight=False)
+    wide = Console(stderr=on_stderr, highlight=False, width=PLAIN_TABLE_WIDTH)
+    (console if console.is_terminal else wide).print(table)
+
+
 def show_types(document: Job, *, on_stderr: bool) -> None:
     """Print the rates of benchmarks/tensor_types.py."""
     columns = {
