@@ -31,6 +31,8 @@ struct Outputs {
 };
 
 void check_matmul(const Kernels& kernels, Random& random, TensorType type);
+// That a batch gives each token, to the bit, what it gets alone, where this is asked for.
+void check_exact_matmul(const Kernels& kernels, Random& random, TensorType type);
 void check_half_panels(const Kernels& kernels, Random& random);
 void check_byte_keys_and_values(const Kernels& kernels, Random& random);
 void check_byte_keys(const Kernels& kernels, Random& random);

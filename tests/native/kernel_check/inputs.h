@@ -120,6 +120,8 @@ class RandomInput {
     }
   }
 
+  float* values() const { return values_.data(); }
+
   Activations view(int tokens, int cols) const {
     Activations view;
     view.values = values_.data();

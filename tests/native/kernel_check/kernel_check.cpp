@@ -38,6 +38,7 @@ class Checks {
     name_ = table.name;
     for (const TensorType type : kTensorTypes) {
       each("matmul", type, [&](Random& random) { check_matmul(table, random, type); });
+      each("exact matmul", type, [&](Random& random) { check_exact_matmul(table, random, type); });
     }
     for (const TensorType type : kNeuronTypes) {
       each("neuron_rows", type, [&](Random& random) { check_neuron_rows(table, random, type); });

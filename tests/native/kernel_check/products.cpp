@@ -34,18 +34,33 @@ void compare(const PackedMatrix& matrix, const Activations& input, int stride, c
   }
 }
 
+// A packed matrix of random weights.
+struct RandomMatrix {
+  PackedMatrix layout;
+  Guarded<std::byte> packed;
+
+  RandomMatrix(Random& random, TensorType type)
+      : layout(packed_layout(type, random.between(1, 70), random_cols(random, type))),
+        packed(layout.num_bytes()) {
+    const auto blocks = random_blocks(random, type, layout.rows, layout.cols);
+    pack_panels(layout, blocks.data(), 0, layout.num_panels, packed.data());
+    layout.data = packed.data();
+  }
+
+ private:
+  static int random_cols(Random& random, TensorType type) {
+    const int most = tile_cols(type) == 1 ? 300 : (tile_cols(type) == kGroupSize ? 9 : 2);
+    return tile_cols(type) * random.between(1, most);
+  }
+};
+
 }  // namespace
 
 void check_matmul(const Kernels& kernels, Random& random, TensorType type) {
-  const int rows = random.between(1, 70);
-  const int cols = tile_cols(type) *
-                   random.between(1, tile_cols(type) == 1 ? 300 : (tile_cols(type) == kGroupSize ? 9 : 2));
+  const RandomMatrix given(random, type);
+  const PackedMatrix& matrix = given.layout;
+  const int cols = matrix.cols;
   const int tokens = random.chance(0.3) ? 1 : random.between(2, 40);
-  PackedMatrix matrix = packed_layout(type, rows, cols);
-  const auto blocks = random_blocks(random, type, rows, cols);
-  const Guarded<std::byte> packed(matrix.num_bytes());
-  pack_panels(matrix, blocks.data(), 0, matrix.num_panels, packed.data());
-  matrix.data = packed.data();
   const RandomInput memory(random, tokens, cols);
   const Activations input = memory.view(tokens, cols);
   if (matrix.quantized()) quantize_all(scalar(), input);
@@ -59,6 +74,31 @@ void check_matmul(const Kernels& kernels, Random& random, TensorType type) {
   kernels.matmul(matrix, begin, end, input, out.values.data(), stride, accumulate);
   scalar().matmul(matrix, begin, end, input, out.expected.data(), stride, accumulate);
   compare(matrix, input, stride, out);
+}
+
+void check_exact_matmul(const Kernels& kernels, Random& random, TensorType type) {
+  const RandomMatrix given(random, type);
+  const PackedMatrix& matrix = given.layout;
+  const int tokens = random.between(2, 20);
+  const RandomInput batch_memory(random, tokens, matrix.cols);
+  Activations batch = batch_memory.view(tokens, matrix.cols);
+  batch.exact = true;
+  batch.low_limit = 0.0f;
+  quantize_all(kernels, batch);
+  const int stride = matrix.padded_rows();
+  const Guarded<float> together(product(tokens, stride));
+  kernels.matmul(matrix, 0, matrix.num_panels, batch, together.data(), stride, false);
+  const Guarded<float> alone(product(1, stride));
+  const RandomInput single_memory(random, 1, matrix.cols);
+  const Activations single = single_memory.view(1, matrix.cols);
+  for (int token = 0; token < tokens; ++token) {
+    std::copy_n(batch.values + product(token, matrix.cols), matrix.cols, single_memory.values());
+    quantize_all(kernels, single);
+    kernels.matmul(matrix, 0, matrix.num_panels, single, alone.data(), stride, false);
+    const float* row = together.data() + product(token, stride);
+    require(std::equal(alone.begin(), alone.end(), row),
+            "token " + std::to_string(token) + " of " + std::to_string(tokens) + " is another alone");
+  }
 }
 
 void check_half_panels(const Kernels& kernels, Random& random) {
