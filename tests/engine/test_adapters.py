@@ -270,7 +270,7 @@ def test_a_chats_keys_are_not_reused_under_other_adapters(base: Base, tmp_path: 
         (folder / name).write_bytes((base.path.parent / name).read_bytes())
     template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     (folder / "chat_template.jinja").write_text(template)
-    messages = [{"role": "user", "content": "some words, 123 numbers, some words"}]
+    messages = [{"role": "user", "content": "some words, 123 numbers, " * 3}]
     with load(convert(folder), num_threads=1, adapters=base.folders[:1]) as model:
         first = model.chat(messages, max_tokens=8)
         assert model.chat(messages, stream=True, max_tokens=8).reused_tokens > 0
