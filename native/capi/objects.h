@@ -21,16 +21,15 @@ class SamplerObject {
  public:
   explicit SamplerObject(const SamplerOptions& options) : sampler_(options) {}
 
-  void set_mask(std::vector<uint32_t> words, bool masked);
+  // Empty: all tokens are allowed.
+  void set_mask(std::vector<uint32_t> words);
   // Throws Error when there are no logits or the mask leaves no token.
   int32_t sample(std::span<const float> logits);
 
  private:
   std::mutex mutex_;
   Sampler sampler_;
-  bool masked_ = false;
   std::vector<uint32_t> mask_;
-  std::vector<float> allowed_;
 };
 
 struct SessionObject {

@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <limits>
-
 #include "capi/objects.h"
 
 namespace phonelm::capi {
@@ -9,25 +6,17 @@ namespace {
 using Samplers = Handles<phonelm_sampler, SamplerObject>;
 }
 
-void SamplerObject::set_mask(std::vector<uint32_t> words, bool masked) {
+void SamplerObject::set_mask(std::vector<uint32_t> words) {
   const std::lock_guard<std::mutex> lock(mutex_);
   mask_ = std::move(words);
-  masked_ = masked;
 }
 
 int32_t SamplerObject::sample(std::span<const float> logits) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!masked_) return sampler_.sample(logits);
-  constexpr float kNever = -std::numeric_limits<float>::infinity();
-  allowed_.assign(logits.size(), kNever);
-  bool any = logits.empty();
-  for (size_t token = 0; token < std::min(logits.size(), mask_.size() * 32); ++token) {
-    if (!(mask_[token / 32] >> (token % 32) & 1)) continue;
-    allowed_[token] = logits[token];
-    any = true;
-  }
-  if (!any) throw Error("the mask allows no token; set a bit or lift the mask");
-  return sampler_.sample(allowed_);
+  if (logits.empty()) throw Error("there are no logits yet; evaluate a token first");
+  const int32_t token = sampler_.sample(logits, mask_);
+  if (token == kNoToken) throw Error("the mask allows no token; set a bit or lift the mask");
+  return token;
 }
 
 }  // namespace phonelm::capi
@@ -55,7 +44,10 @@ phonelm_status phonelm_sampler_set_mask(phonelm_sampler* sampler, const uint32_t
   return guarded(error, [&] {
     const auto object = find(sampler);
     require_array(words, num_words, "words");
-    object->set_mask(words ? std::vector<uint32_t>(words, words + num_words) : std::vector<uint32_t>(),
-                     words != nullptr);
+    std::vector<uint32_t> mask;
+    if (words) mask.assign(words, words + num_words);
+    // Words of which there are none allow nothing; no words at all, everything.
+    if (words && num_words == 0) mask.push_back(0);
+    object->set_mask(std::move(mask));
   });
 }

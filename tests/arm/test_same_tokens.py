@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from programs import CPUS, Program
 
+import phonelm
 from phonelm.files import cache_folder
 from phonelm.formats import write_random_gguf
 from shapes import TINY
@@ -18,6 +19,10 @@ Emulated = Callable[[str], Program]
 pytestmark = pytest.mark.slow
 
 TEXT = "Grüße aus Zürich — 東京 🙂 don't 123456 \t\r\n\n  x = f(y);\x00<|im_end|>"
+NUM_TOKENS = 24
+EXACT = "smollm2-135m-instruct"
+"""The model whose tokens must be the same: in these texts no two are nearly as likely as each other."""
+TIE = 0.4
 PROMPTS = ["The capital of France is", "Once upon a time, in a small village by the sea, there lived"]
 SHAPES: dict[str, dict[str, Any]] = {
     "q4_0": {},
@@ -89,8 +94,21 @@ def test_tokens_of_a_text(native: Program, emulated: Emulated, real_model: Path,
 def test_real_models(native: Program, emulated: Emulated, real_model: Path, cpu: str) -> None:
     arm = emulated(cpu)
     fastest = isas_of(arm)[-1]
-    # Without vector kernels the emulator makes about one token a second.
-    num_tokens = 4 if fastest == "scalar" else 24
     for prompt in PROMPTS:
-        expected = native.greedy(real_model, prompt, num_tokens, isas_of(native)[-1])
-        assert arm.greedy(real_model, prompt, num_tokens, fastest) == expected, (fastest, prompt)
+        expected = native.greedy(real_model, prompt, NUM_TOKENS, isas_of(native)[-1])
+        tokens = arm.greedy(real_model, prompt, NUM_TOKENS, fastest)
+        assert tokens == expected or is_tie(real_model, prompt, tokens, expected), (fastest, prompt, tokens)
+
+
+def is_tie(model_path: Path, prompt: str, tokens: list[int], expected: list[int]) -> bool:
+    """Whether the first two tokens that differ are as likely as each other, as this machine has it.
+
+    Float sums of another order make some of a batch's activations round to another int8 number: logits of
+    one model, prompt and machine differ by some tenths between two instruction sets.
+    """
+    if model_path.stem == EXACT:
+        return False
+    with phonelm.load(model_path) as model:
+        at = next(i for i, pair in enumerate(zip(tokens, expected, strict=False)) if pair[0] != pair[1])
+        logits = model.logits([*model.tokenizer.encode_prompt(prompt), *expected[:at]])[-1]
+        return bool(logits.max() - logits[tokens[at]] < TIE)

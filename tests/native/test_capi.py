@@ -183,7 +183,7 @@ def test_logits_are_those_of_python(library: Library, model: int, reference: Any
         expected.prefill(tokens)
         np.testing.assert_array_equal(library.logits(session), expected.logits())
     token = library.step(session, 9, sampler)
-    assert token == expected.step(9, _native.Sampler())
+    assert token == expected.step([9], _native.Sampler())
     info = library.info("session", session, SessionInfo)
     assert (info.position, info.context_length, info.kv_bytes) == (5, 32, expected.kv_bytes)
     library.call("session_truncate", session, 3)
