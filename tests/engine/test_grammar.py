@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("llguidance")
@@ -94,12 +94,21 @@ def test_a_random_model_writes_what_any_schema_accepts(
         follows(text, schema)
 
 
+def test_a_character_without_tokens_is_an_error_in_one_line(smollm2: Model) -> None:
+    with pytest.raises(ValueError, match="no tokens for") as error:
+        list(smollm2.generate("x", grammar=Grammar.json_schema({"enum": ["\U00040000"]})))
+    assert len(str(error.value)) < 300
+
+
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schema=bounded(2), temperature=st.sampled_from([0.0, 1.0]), lookup=st.booleans())
 def test_a_trained_model_writes_what_any_schema_accepts(
     smollm2: Model, schema: dict[str, Any], temperature: float, lookup: bool
 ) -> None:
+    # The vocabulary lacks the tokens of some bytes, which no text in use has.
+    characters = json.dumps(schema, ensure_ascii=False)
+    assume(smollm2.tokenizer.decode(smollm2.tokenizer.encode(characters)) == characters)
     prompt = f"A JSON document of the schema {json.dumps(schema)}:\n"
     run = smollm2.generate(
         prompt, grammar=Grammar.json_schema(schema), temperature=temperature, seed=1, lookup=lookup

@@ -108,7 +108,12 @@ class GrammarConstraint:
 
     def _check(self, holds: bool) -> None:
         if not holds:
-            raise ValueError(f"the grammar cannot go on: {_one_line(self._matcher.get_error())}")
+            # After the message, the engine prints its state and the whole grammar.
+            message = _one_line(self._matcher.get_error().split("<state>")[0])
+            raise ValueError(
+                f"the grammar cannot go on ({message}); it may ask for a character that the model has "
+                "no tokens for"
+            )
 
 
 def rule_of(
