@@ -10,6 +10,8 @@ namespace {
 // keeps.
 constexpr double kPriorWeight = 2.0;
 constexpr double kKeep = 0.95;
+// What a guess tells of other lengths: one that held, of longer matches; one that did not, of shorter ones.
+constexpr double kSpread = 0.3;
 // A pass of n tokens before any is seen: 1 + kCostGuess (n - 1) times the pass of one.
 constexpr double kCostGuess = 0.2;
 constexpr double kNewShare = 0.25;
@@ -66,8 +68,13 @@ int DraftPolicy::draft_length(int match_length, int num_known, int most) const {
 }
 
 void DraftPolicy::observe(int match_length, bool held) {
-  Count& count = counts_[static_cast<size_t>(std::min(match_length, History::kMaxMatch))];
-  count = {kKeep * count.held + (held ? 1.0 : 0.0), kKeep * count.all + 1.0};
+  const int seen = std::min(match_length, History::kMaxMatch);
+  for (int length = 1; length <= History::kMaxMatch; ++length) {
+    const double weight = length == seen ? 1.0 : (held == (length > seen) ? kSpread : 0.0);
+    const double keep = 1.0 - (1.0 - kKeep) * weight;
+    Count& count = counts_[static_cast<size_t>(length)];
+    count = {keep * count.held + (held ? weight : 0.0), keep * count.all + weight};
+  }
 }
 
 void DraftPolicy::observe_pass(int num_tokens, double taken) {

@@ -167,7 +167,7 @@ template <TensorType type, int num>
   }
   const std::byte* quants = tile + format.quants_at();
   for (int group = 0; group < format.num_groups(); ++group, quants += format.group_bytes()) {
-    if constexpr (num == 1) prefetch<step_bytes>(tile + static_cast<size_t>(group) * step_bytes);
+    prefetch<step_bytes>(tile + static_cast<size_t>(group) * step_bytes);
     __m512i w[kGroupRegisters];
     unpack_group<type, Bytes, kLift<type>>(quants, w);
     const auto factors = group_factors<type, late>(tile, group);
