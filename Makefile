@@ -47,7 +47,7 @@ native-check: install
 	$(BIN)/cmake --build build/check --parallel $(NINJA_JOBS)
 
 # Broken files and any text against the reader, the loader and the tokenizers: make fuzz FUZZ_SECONDS=3600.
-FUZZ_SECONDS ?= 20
+FUZZ_SECONDS ?= 10
 fuzz: install
 	native/fuzz/run.sh $(FUZZ_SECONDS)
 
@@ -56,7 +56,7 @@ test: install lint native-check fuzz
 	for name in smollm2-135m-instruct gemma-3-270m; do \
 		$(BIN)/phonelm pull $$name || echo "no real model $$name: its tests will skip"; \
 	done
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest -m "slow or not slow" --durations=15
 
 # Sets the other runtimes up on first use: llama.cpp is built from source, which takes minutes.
 bench: install
