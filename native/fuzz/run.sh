@@ -3,7 +3,7 @@
 #   native/fuzz/run.sh [SECONDS] [HARNESS...]
 # With clang's libFuzzer: the system's, or one unpacked into PhoneLM's cache folder. Where neither is to be had,
 # the same harnesses run under gcc's sanitizers with a driver that replays the corpus and random changes of it.
-# PHONELM_FUZZ_CXX names another compiler; inputs found on the way are kept in build/fuzz/work.
+# PHONELM_FUZZ_CXX names another compiler; inputs found on the way are kept in build/fuzz/inputs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
@@ -61,16 +61,16 @@ cmake --build "$build/$with_libfuzzer" --parallel "${NINJA_JOBS:-2}" >"$build/bu
 
 export UBSAN_OPTIONS=print_stacktrace=1
 for harness in $harnesses; do
-  work=$build/work/$harness
-  mkdir -p "$work"
-  cd "$work/.."
+  inputs=$build/inputs/$harness
+  mkdir -p "$inputs"
+  cd "$inputs/.."
   if [ $with_libfuzzer = ON ]; then
     dictionary=
     [ "$harness" = fuzz_text ] || dictionary=-dict=$here/gguf.dict
     "$build/ON/$harness" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=65536 \
-      -artifact_prefix="$work/../$harness-" -print_final_stats=1 $dictionary "$work" "$here/corpus/$harness" \
-      >"$work.log" 2>&1 || { tail -60 "$work.log" >&2; exit 1; }
-    echo "$harness: $(awk '/number_of_executed_units/ { print $2 }' "$work.log") inputs, nothing found"
+      -artifact_prefix="$inputs/../$harness-" -print_final_stats=1 $dictionary "$inputs" "$here/corpus/$harness" \
+      >"$inputs.log" 2>&1 || { tail -60 "$inputs.log" >&2; exit 1; }
+    echo "$harness: $(awk '/number_of_executed_units/ { print $2 }' "$inputs.log") inputs, nothing found"
   else
     printf '%s: ' "$harness"
     "$build/OFF/$harness" -seconds="$seconds" "$here/corpus/$harness"

@@ -101,6 +101,26 @@ inline void prefetch_apart(const std::byte* data, size_t num_bytes) {
   for (size_t line = 0; line < num_bytes; line += 64) __builtin_prefetch(data + line, 0, 2);
 }
 
+// Live rows lie apart as live columns do.
+constexpr int kRowsAhead = 4;
+
+// Kernels::neuron_rows, where product<type>(row, x, low_x) multiplies a row with the token's quants in the
+// rows' order.
+template <typename Product>
+inline void for_live_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons,
+                          const Activations& input, int8_t* scratch, float* out, Product product) {
+  const bool four_bit = weights.type == TensorType::Q4_0;
+  int8_t* low_x = scratch + runs_bytes(weights.cols);
+  to_runs(input.quants, weights.num_groups(), scratch);
+  to_runs(input.low_quants, weights.num_groups(), low_x);
+  for (int i = 0; i < num_neurons; ++i) {
+    if (i + kRowsAhead < num_neurons) prefetch_apart(weights.row(neurons[i + kRowsAhead]), weights.row_bytes);
+    const std::byte* row = weights.row(neurons[i]);
+    out[neurons[i]] = four_bit ? product.template operator()<TensorType::Q4_0>(row, scratch, low_x)
+                               : product.template operator()<TensorType::Q8_0>(row, scratch, low_x);
+  }
+}
+
 // Calls body(live, scales) for each group that has live columns; rows [begin, end) of the next are on their
 // way then.
 template <typename Body>

@@ -68,15 +68,10 @@ inline float neuron_row(const NeuronRows& weights, const std::byte* row, const A
 
 void neuron_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons, const Activations& input,
                  int8_t* scratch, float* out) {
-  const bool four_bit = weights.type == TensorType::Q4_0;
-  int8_t* low_x = scratch + runs_bytes(weights.cols);
-  to_runs(input.quants, weights.num_groups(), scratch);
-  to_runs(input.low_quants, weights.num_groups(), low_x);
-  for (int i = 0; i < num_neurons; ++i) {
-    const std::byte* row = weights.row(neurons[i]);
-    out[neurons[i]] = four_bit ? neuron_row<TensorType::Q4_0>(weights, row, input, scratch, low_x)
-                               : neuron_row<TensorType::Q8_0>(weights, row, input, scratch, low_x);
-  }
+  for_live_rows(weights, neurons, num_neurons, input, scratch, out,
+                [&]<TensorType type>(const std::byte* row, const int8_t* x, const int8_t* low_x) {
+                  return neuron_row<type>(weights, row, input, x, low_x);
+                });
 }
 
 // 8 rows of a group: out += scales * factor * dot.
@@ -87,8 +82,8 @@ inline void add_rows(const std::byte* scales, __m256i dot, __m256 factor, float*
 
 // 16 of the 32 bytes that hold 64 rows: rows 0 to 7, 16 to 23 and those 32 further of the first or second
 // half.
-inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales, int row, int half,
-                               float* out) {
+inline void add_half_nibbles(const LiveColumns& live, const std::byte* scales, int row, int half,
+                             float* out) {
   const __m256i mask = _mm256_set1_epi8(15);
   const __m256i start = _mm256_set1_epi16(static_cast<int16_t>(live.offset));
   const __m256i low_start = _mm256_set1_epi16(static_cast<int16_t>(live.low_offset));
@@ -120,6 +115,10 @@ inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales,
   }
 }
 
+inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales, int row, float* out) {
+  for (int half = 0; half < 2; ++half) add_half_nibbles(live, scales, row, half, out);
+}
+
 inline void add_byte_columns(const LiveColumns& live, const std::byte* scales, int row, float* out) {
   const __m256 factor = _mm256_set1_ps(live.scale / kLowSteps);
   for (int first = row; first < row + kColumnRows; first += 8) {
@@ -140,19 +139,11 @@ inline void add_byte_columns(const LiveColumns& live, const std::byte* scales, i
 
 void neuron_columns(const NeuronColumns& weights, int begin, int end, const Activations& input, float* out) {
   const bool four_bit = weights.type == TensorType::Q4_0;
-  LiveColumns live;
-  for (int group = 0; group < weights.num_groups(); ++group) {
-    find_live(weights, input, group, &live);
-    if (live.num_pairs == 0) continue;
-    const std::byte* scales = weights.group(group);
+  for_live_groups(weights, begin, end, input, [&](const LiveColumns& live, const std::byte* scales) {
     for (int row = begin; row < end; row += kColumnRows) {
-      if (!four_bit) {
-        add_byte_columns(live, scales, row, out);
-        continue;
-      }
-      for (int half = 0; half < 2; ++half) add_nibble_columns(live, scales, row, half, out);
+      four_bit ? add_nibble_columns(live, scales, row, out) : add_byte_columns(live, scales, row, out);
     }
-  }
+  });
 }
 
 }  // namespace

@@ -130,25 +130,6 @@ inline void prefetch(const std::byte* data) {
   for (size_t line = 0; line < num_bytes; line += 64) _mm_prefetch(data + kPrefetchBytes + line, _MM_HINT_T0);
 }
 
-// A group's products with `num` tokens from `place` on, added to their sums; bit t of `low_tokens` says that
-// token t has a second term.
-template <TensorType type, int num, int num_scales>
-[[gnu::always_inline]] inline void add_batch(const __m512i (&w)[kGroupRegisters],
-                                             const Factors<num_scales>& factors, const Activations& input,
-                                             const Terms& terms, size_t place, unsigned low_tokens,
-                                             __m512 (&sums)[num]) {
-#pragma GCC unroll 16
-  for (size_t t = 0; t < num; ++t) {
-    sums[t] = add_term<type>(w, factors, terms.first, place + t, sums[t]);
-    if constexpr (tile_format(type).has_minimum) sums[t] = add_minima(factors, input, place + t, sums[t]);
-  }
-  if ((low_tokens & ((1u << num) - 1)) == 0) return;
-#pragma GCC unroll 16
-  for (size_t t = 0; t < num; ++t) {
-    if ((low_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, terms.second, place + t, sums[t]);
-  }
-}
-
 // A tile's products with `num` tokens from `place` on, each added to its total as if it came alone; bit
 // `first_bit` + t of a group's mask says that token t has a second term.
 template <TensorType type, int num>

@@ -68,21 +68,12 @@ inline float neuron_row(const NeuronRows& weights, const std::byte* row, const A
   return vaddvq_f32(sums);
 }
 
-// Live rows lie apart as live columns do.
-constexpr int kRowsAhead = 4;
-
 void neuron_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons, const Activations& input,
                  int8_t* scratch, float* out) {
-  const bool four_bit = weights.type == TensorType::Q4_0;
-  int8_t* low_x = scratch + runs_bytes(weights.cols);
-  to_runs(input.quants, weights.num_groups(), scratch);
-  to_runs(input.low_quants, weights.num_groups(), low_x);
-  for (int i = 0; i < num_neurons; ++i) {
-    if (i + kRowsAhead < num_neurons) prefetch_apart(weights.row(neurons[i + kRowsAhead]), weights.row_bytes);
-    const std::byte* row = weights.row(neurons[i]);
-    out[neurons[i]] = four_bit ? neuron_row<TensorType::Q4_0>(weights, row, input, scratch, low_x)
-                               : neuron_row<TensorType::Q8_0>(weights, row, input, scratch, low_x);
-  }
+  for_live_rows(weights, neurons, num_neurons, input, scratch, out,
+                [&]<TensorType type>(const std::byte* row, const int8_t* x, const int8_t* low_x) {
+                  return neuron_row<type>(weights, row, input, x, low_x);
+                });
 }
 
 // 4 rows of a group: out += scales * factor * dot.

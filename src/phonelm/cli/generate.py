@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from phonelm.cli.grammars import GrammarFile, JsonSchemaFile, Lookup, read_grammar
+
+if TYPE_CHECKING:
+    from phonelm.engine import Generation
 
 
 def generate(
@@ -67,11 +70,15 @@ def generate(
         if json_:
             print(json.dumps(_document(model, text, "".join(pieces), pieces), ensure_ascii=False))
             return
-        for piece in pieces:
-            print(piece, end="", flush=True)
-        print()
-        if pieces.finish_reason == "context":
-            print(f"phonelm: the context of {loaded.context_length} tokens is full", file=sys.stderr)
+        _stream(pieces, loaded.context_length)
+
+
+def _stream(pieces: Generation, context_length: int) -> None:
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
+    if pieces.finish_reason == "context":
+        print(f"phonelm: the context of {context_length} tokens is full", file=sys.stderr)
 
 
 def _document(model: str, prompt: str, text: str, run: Any) -> dict[str, Any]:
