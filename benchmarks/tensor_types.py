@@ -20,6 +20,7 @@ from measures import tables
 from phonelm import _native
 from phonelm.arch.arithmetic import BLOCKS
 from phonelm.files import provenance
+from phonelm.profile.operators import number
 
 Job = dict[str, Any]
 BASE = "q4_0"
@@ -54,12 +55,12 @@ def main() -> int:
 def measured(name: str, shape: Sequence[int], isa: str, threads: int, rounds: int) -> Job:
     """The type's rates and those relative to Q4_0, each the best of `rounds`."""
     best: dict[tuple[str, int], float] = {}
+    ask = _native.OperatorBench().answer
     for _ in range(rounds):
         for num_tokens, footprint in ((1, DECODE_BYTES), (BATCH, PREFILL_BYTES)):
             for kind in (BASE, name):
-                seconds = _native.bench_matmul(
-                    kind, *shape, num_tokens, footprint_bytes=footprint, isa=isa, num_threads=threads
-                )
+                sizes = f"type={kind} rows={shape[0]} cols={shape[1]} tokens={num_tokens}"
+                seconds = number(ask, f"matmul {sizes} footprint={footprint} isa={isa} threads={threads}")
                 best[kind, num_tokens] = min(best.get((kind, num_tokens), seconds), seconds)
     decode = best[BASE, 1] / best[name, 1]
     return {

@@ -3,34 +3,32 @@
 // function returns the median seconds of a call; sizes that make no sense throw Error.
 #pragma once
 
-#include <cstddef>
-#include <string>
-
-#include "gguf/gguf.h"
+#include "bench/bench.h"
 #include "graph/kv_cache.h"
 
 namespace phonelm {
 
-struct BenchOptions {
-  size_t footprint_bytes = 0;  // of the model that the operator is part of
-  double min_time_ms = 5.0;
-  std::string isa;
-  int num_threads = 0;
-};
-
-double bench_matmul(TensorType type, int rows, int cols, int num_tokens, const BenchOptions& options);
+double bench_matmul(Bench& bench, TensorType type, int rows, int cols, int num_tokens);
 // Rotation, storing, and attention of `num_tokens` tokens that end at position `context`.
-double bench_attention(int num_heads, int num_kv_heads, int head_dim, int context, int num_tokens,
-                       const BenchOptions& options, KvType kv_type = KvType::F16);
+double bench_attention(Bench& bench, int num_heads, int num_kv_heads, int head_dim, int context,
+                       int num_tokens, KvType kv_type = KvType::F16);
 // RMSNorm and quantization of the input of a matrix product.
-double bench_norm(int hidden_size, int num_tokens, const BenchOptions& options);
+double bench_norm(Bench& bench, int hidden_size, int num_tokens);
 // act(gate) * up, and quantization.
-double bench_activation(int intermediate_size, int num_tokens, const BenchOptions& options);
+double bench_activation(Bench& bench, int intermediate_size, int num_tokens);
+// An FFN of a ReLU model that is stored neuron by neuron, from its quantized input on: in decode with so many
+// of a hundred neurons live, in a batch with all of them computed.
+double bench_neurons(Bench& bench, TensorType type, bool gated, int hidden_size, int intermediate_size,
+                     int live_percent, int num_tokens);
 // What a pass over `num_tokens` costs besides its layers and head: waking the team, the embedding, the rotary
-// angles, greedy choice.
-double bench_token_overhead(int vocab_size, int hidden_size, int num_tokens, const BenchOptions& options);
+// angles.
+double bench_pass(Bench& bench, int vocab_size, int hidden_size, int num_tokens);
+// The greedy choice of a token from logits that all threads have written.
+double bench_sampling(Bench& bench, int vocab_size);
+// The team meeting once.
+double bench_barrier(Bench& bench);
 // Bytes a second that the threads read together from `num_bytes` of memory, each its own part.
-double read_bandwidth(size_t num_bytes, int num_threads, double min_time_ms);
+double read_bandwidth(Bench& bench, size_t num_bytes);
 // Operations (two for a multiply-add) a second of the int8 kernel on data in the first caches.
 double peak_int8_ops(int num_threads, const std::string& isa);
 

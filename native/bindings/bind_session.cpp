@@ -55,6 +55,13 @@ nb::object last_logits(GuardedSession& guarded) {
   return nb::cast(Logits(copy->data(), 1, shape, owner));
 }
 
+nb::dict part_seconds(GuardedSession& guarded) {
+  const auto seconds = guarded.locked([](Session& session) { return session.part_clock().seconds(); });
+  nb::dict parts;
+  for (size_t i = 0; i < seconds.size(); ++i) parts[kPartNames[i]] = seconds[i];
+  return parts;
+}
+
 int32_t sample(GuardedSession& guarded, Sampler& sampler, const OptionalMask& mask) {
   return guarded.locked([&](Session& session) {
     if (session.logits().empty()) throw Error("there are no logits yet; evaluate a token first");
@@ -168,6 +175,8 @@ void bind_session(nb::module_& m, nb::class_<Model>& model) {
       .def_prop_ro("adapters", [](GuardedSession& s) { return s.session->adapters(); })
       .def_prop_ro("kv_bytes", [](GuardedSession& s) { return s.session->kv_bytes(); })
       .def("live_fractions", &value_of<&Session::live_fractions>)
+      .def("time_parts", &value_of<&Session::time_parts>)
+      .def("part_seconds", &part_seconds)
       .def(
           "prefill",
           [](GuardedSession& s, const Tokens& tokens) {

@@ -1,31 +1,14 @@
 #include <unistd.h>
 
-#include <fstream>
-
 #include "capi/guard.h"
 #include "core/memory.h"
+#include "core/processor.h"
 #include "kernels/kernels.h"
 #include "threads/cores.h"
 
 namespace phonelm::capi {
 
 namespace {
-
-// Of /proc/cpuinfo: a name on x86, on Arm the numbers of its maker and its parts, of which a phone has
-// several.
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string parts;
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(": ");
-    if (colon == std::string::npos) continue;
-    const std::string value = line.substr(colon + 2);
-    if (line.starts_with("model name")) return value;
-    if (line.starts_with("CPU part") && parts.find(value) == std::string::npos)
-      parts += (parts.empty() ? "Arm part " : " + ") + value;
-  }
-  return parts.empty() ? "unknown" : parts;
-}
 
 std::string isa_names() {
   std::string names;

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "bench/protocol.h"
 #include "capi/handles.h"
 #include "graph/session.h"
 #include "sampling/sampler.h"
@@ -38,6 +39,12 @@ struct SessionObject {
   std::unique_ptr<Session> session;
 };
 
+struct BenchObject {
+  std::mutex mutex;
+  OperatorBench bench;
+  std::string last_answer;
+};
+
 inline std::shared_ptr<ModelObject> find(phonelm_model* model) {
   return Handles<phonelm_model, ModelObject>::all().find(model, "model");
 }
@@ -46,6 +53,9 @@ inline std::shared_ptr<SamplerObject> find(phonelm_sampler* sampler) {
 }
 inline std::shared_ptr<SessionObject> find(phonelm_session* session) {
   return Handles<phonelm_session, SessionObject>::all().find(session, "session");
+}
+inline std::shared_ptr<BenchObject> find(phonelm_bench* bench) {
+  return Handles<phonelm_bench, BenchObject>::all().find(bench, "bench");
 }
 
 }  // namespace phonelm::capi

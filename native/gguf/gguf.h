@@ -43,6 +43,8 @@ inline constexpr TensorType kTensorTypes[] = {
     TensorType::Q4_K, TensorType::Q5_K, TensorType::Q6_K, TensorType::IQ4_NL};
 
 const char* tensor_type_name(TensorType type);
+// By its name, in capitals or small letters. Throws Error.
+TensorType tensor_type_by_name(std::string_view name);
 // "F32, F16, ... or IQ4_NL", for messages.
 std::string tensor_type_names();
 // Elements in a block and bytes of a block.

@@ -1,6 +1,7 @@
 #include "gguf/tensors.h"
 
 #include <algorithm>
+#include <cctype>
 #include <utility>
 
 namespace phonelm {
@@ -63,6 +64,15 @@ size_t checked_num_bytes(const Cursor& cursor, const TensorInfo& tensor, const s
 std::string name_of(const TensorInfo& tensor) { return "tensor " + quoted(tensor.name); }
 
 }  // namespace
+
+TensorType tensor_type_by_name(std::string_view name) {
+  const auto same = [](char a, char b) { return std::toupper(static_cast<unsigned char>(a)) == b; };
+  for (const TensorType type : kTensorTypes) {
+    const std::string_view known = tensor_type_name(type);
+    if (std::equal(name.begin(), name.end(), known.begin(), known.end(), same)) return type;
+  }
+  throw Error("tensor type " + quoted(name) + " is not known; take " + tensor_type_names());
+}
 
 TensorInfo read_tensor_info(Cursor& cursor) {
   TensorInfo tensor{};

@@ -44,9 +44,12 @@ int find_positive(const float* x, int begin, int end, int32_t* found) {
 void Pass::run_layers(int thread) const {
   embed(thread);
   model_.threads().barrier();
+  lap(Part::Overhead, thread);
   for (int layer = 0; layer < model_.config().num_layers; ++layer) {
     run_attention(layer, thread);
+    lap(Part::Projections, thread);
     run_ffn(layer, thread);
+    lap(Part::Ffn, thread);
   }
 }
 
@@ -79,6 +82,7 @@ void Pass::run_attention(int index, int thread) const {
   multiply(layer.key, adapters.key, normed, s.key, false, thread);
   multiply(layer.value, adapters.value, normed, s.value, false, thread);
   threads.barrier();
+  lap(Part::Projections, thread);
 
   const bool may_round = form.quants && !exact_;
   const AttentionJob job{config,    model_.kernels(), scratch_,         plan_,         index, num_threads_,
@@ -87,6 +91,7 @@ void Pass::run_attention(int index, int thread) const {
   threads.barrier();
   attend(job, thread);
   threads.barrier();
+  lap(Part::Attention, thread);
 
   const int width = config.num_heads * config.head_dim;
   const Form output_form = adapted(form_for({&layer.output}), {&adapters.output});
@@ -101,7 +106,10 @@ void Pass::run_ffn(int index, int thread) const {
   const ModelConfig& config = model_.config();
   const Layer& layer = model_.layers()[static_cast<size_t>(index)];
   if (layer.by_neuron() && exact_) {
-    for (int token = 0; token < num_tokens(); ++token) activate_live(layer, index, token, thread);
+    for (int token = 0; token < num_tokens(); ++token) {
+      activate_live(layer, index, token, thread);
+      lap(Part::Ffn, thread);
+    }
     model_.threads().barrier();
     for (int token = 0; token < num_tokens(); ++token) add_live(layer, index, token, thread);
     model_.threads().barrier();
@@ -243,10 +251,12 @@ Activations Pass::prepare_rows(const Rows& rows, int cols, Form form, int thread
 template <typename RowOf>
 Activations Pass::prepare_normed(int num_rows, RowOf row_of, const float* norm, Form form, int thread) const {
   const ModelConfig& config = model_.config();
-  return prepare(num_rows, config.hidden_size, form, thread, [&](int i, float* out) {
+  const Activations input = prepare(num_rows, config.hidden_size, form, thread, [&](int i, float* out) {
     const float* source = scratch_.residual.row(row_of(i));
     model_.kernels().rms_norm(source, norm, config.hidden_size, config.norm_eps, out);
   });
+  lap(Part::Norms, thread);
+  return input;
 }
 
 void Pass::multiply_share(const Linear& weights, const LowRank& adapter, Range share,

@@ -7,6 +7,7 @@
 
 #include "graph/adapter.h"
 #include "graph/attention.h"
+#include "graph/part_clock.h"
 
 namespace phonelm {
 
@@ -33,8 +34,9 @@ class Pass {
   // At most `scratch().chunk` tokens, in the order of the plan's places. Inside `model.threads().run` with
   // `num_threads` threads only. `adapters` are the model's; none: nullptr.
   // `exact`: every token as if it came alone; with the threads that it would have alone, to the bit.
+  // `clock`: counts the time of each part, if there is one; its first lap is the caller's.
   Pass(const Model& model, std::span<const int32_t> tokens, const Plan& plan, int num_threads,
-       LiveCounts* live, const Adapters* adapters = nullptr, bool exact = false)
+       LiveCounts* live, const Adapters* adapters = nullptr, bool exact = false, PartClock* clock = nullptr)
       : model_(model),
         scratch_(model.scratch()),
         tokens_(tokens),
@@ -42,7 +44,8 @@ class Pass {
         num_threads_(num_threads),
         live_(live),
         adapters_(adapters),
-        exact_(exact || tokens.size() == 1) {}
+        exact_(exact || tokens.size() == 1),
+        clock_(clock) {}
 
   // Every thread calls these, in the same order. After `run_layers` the residual holds every token's state.
   void run_layers(int thread) const;
@@ -65,6 +68,10 @@ class Pass {
 
  private:
   int num_tokens() const { return static_cast<int>(tokens_.size()); }
+  // What the first thread did since the last call was this part's.
+  void lap(Part part, int thread) const {
+    if (clock_ && thread == 0) clock_->lap(part);
+  }
   void embed(int thread) const;
   void run_attention(int layer, int thread) const;
   void run_ffn(int layer, int thread) const;
@@ -120,6 +127,7 @@ class Pass {
   LiveCounts* live_;
   const Adapters* adapters_;
   const bool exact_;
+  PartClock* clock_;
 };
 
 }  // namespace phonelm

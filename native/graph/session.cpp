@@ -170,6 +170,8 @@ void Session::forward(std::span<const int32_t> tokens, float* all_logits, bool e
 }
 
 void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits, bool exact) {
+  PartClock* clock = is_timed_ ? &clock_ : nullptr;
+  if (clock) clock->start();
   const int num_tokens = static_cast<int>(tokens.size());
   const Segment segment = next_segment(num_tokens);
   const Plan plan({&segment, 1});
@@ -177,11 +179,12 @@ void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits, bool
   if (all_logits) std::iota(rows.begin(), rows.end(), 0);
   float* logits = all_logits ? all_logits : logits_.row(0);
   const int num_threads = exact ? model_->decode_threads() : model_->threads_for(num_tokens);
-  const Pass pass(*model_, tokens, plan, num_threads, &live_, adapters_.get(), exact);
+  const Pass pass(*model_, tokens, plan, num_threads, &live_, adapters_.get(), exact, clock);
   model_->threads().run(num_threads, [&](int thread) {
     pass.run_layers(thread);
     pass.run_head(rows, rows.size() == 1, logits, logits_stride(), thread);
   });
+  if (clock) clock->lap(Part::Head);
   append(tokens);
   num_decoded_ += exact || num_tokens == 1 ? num_tokens : 0;
 }

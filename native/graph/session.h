@@ -69,6 +69,9 @@ class Session {
   // Share of live FFN neurons by layer, over the tokens that were evaluated alone; empty before the first
   // such token, and for a model whose FFN is not stored neuron by neuron.
   std::vector<double> live_fractions() const;
+  // From now on the time of each part of the model is counted; without this call nothing is.
+  void time_parts() { is_timed_ = true; }
+  const PartClock& part_clock() const { return clock_; }
 
  private:
   friend class BatchRun;
@@ -100,6 +103,8 @@ class Session {
   Rows logits_;
   LiveCounts live_;
   int num_decoded_ = 0;
+  bool is_timed_ = false;
+  PartClock clock_;
 };
 
 }  // namespace phonelm

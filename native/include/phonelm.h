@@ -39,6 +39,7 @@ extern "C" {
 typedef struct phonelm_model phonelm_model;
 typedef struct phonelm_session phonelm_session;
 typedef struct phonelm_sampler phonelm_sampler;
+typedef struct phonelm_bench phonelm_bench;
 
 typedef enum phonelm_status {
   PHONELM_OK = 0,
@@ -72,6 +73,20 @@ typedef struct phonelm_machine_info {
 } phonelm_machine_info;
 
 PHONELM_API phonelm_status phonelm_machine_get_info(phonelm_machine_info* info, phonelm_error* error);
+
+/* The cost of the runtime's operators on this machine, by lines of text. A request is an operator and its
+ * sizes, matmul type=q4_0 rows=1536 cols=576 tokens=1 footprint=67108864 min_ms=5 isa=dotprod threads=4
+ *   attention heads=9 kv_heads=3 head_dim=64 context=512 tokens=1
+ *   norm hidden=576, activation intermediate=1536, pass vocab=49152 hidden=576, sampling vocab=49152, barrier
+ * whose answer is the median seconds of a call; or `bandwidth bytes=1048576 threads=4` (bytes a second),
+ * `int8 threads=4` (operations a second), `machine` (JSON). What is wrong with a request is the answer
+ * "error: ...". */
+PHONELM_API phonelm_status phonelm_bench_new(phonelm_bench** bench, phonelm_error* error);
+/* NULL is allowed. */
+PHONELM_API phonelm_status phonelm_bench_free(phonelm_bench* bench);
+/* `*answer` is one line without its end, and stays until the bench is asked again or freed. */
+PHONELM_API phonelm_status phonelm_bench_ask(phonelm_bench* bench, const char* request, size_t num_bytes,
+                                             const char** answer, phonelm_error* error);
 
 /* Models
  * ------------------------------------------------------------------------------------------------------ */

@@ -27,10 +27,12 @@ struct Free {
   void operator()(phonelm_model* model) const { phonelm_model_free(model); }
   void operator()(phonelm_session* session) const { phonelm_session_free(session); }
   void operator()(phonelm_sampler* sampler) const { phonelm_sampler_free(sampler); }
+  void operator()(phonelm_bench* bench) const { phonelm_bench_free(bench); }
 };
 using Model = std::unique_ptr<phonelm_model, Free>;
 using Session = std::unique_ptr<phonelm_session, Free>;
 using Sampler = std::unique_ptr<phonelm_sampler, Free>;
+using Bench = std::unique_ptr<phonelm_bench, Free>;
 
 // With the options --threads, --isa, --kv and --dense as given.
 Model load(const Arguments& arguments, int32_t context_length);

@@ -22,7 +22,8 @@ std::string general_help(const std::vector<Verb>& verbs) {
 }
 
 int run(const std::vector<std::string>& words) {
-  const std::vector<Verb> verbs{generate_verb(), bench_verb(), tokenize_verb(), machine_verb()};
+  const std::vector<Verb> verbs{generate_verb(), bench_verb(), tokenize_verb(), machine_verb(),
+                                measure_verb()};
   if (words.empty()) {
     std::fputs(general_help(verbs).c_str(), stderr);
     return 2;

@@ -56,4 +56,16 @@ std::string read_all(const std::string& path) {
   return text;
 }
 
+bool read_line(std::string& line) {
+  constexpr size_t kLongest = 1 << 16;
+  line.clear();
+  int next = 0;
+  while ((next = std::getc(stdin)) != EOF && next != '\n') {
+    line.push_back(static_cast<char>(next));
+    if (line.size() > kLongest) throw Failure("a line of the input is longer than 64 KiB");
+  }
+  throw_if_interrupted();
+  return next != EOF || !line.empty();
+}
+
 }  // namespace phonelm::cli

@@ -9,5 +9,6 @@ Verb generate_verb();
 Verb bench_verb();
 Verb tokenize_verb();
 Verb machine_verb();
+Verb measure_verb();
 
 }  // namespace phonelm::cli

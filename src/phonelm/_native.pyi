@@ -81,6 +81,8 @@ class Session:
     def fork(self, num_tokens: int, context_length: int) -> Session: ...
     def save(self, path: str) -> None: ...
     def live_fractions(self) -> list[float]: ...
+    def time_parts(self) -> None: ...
+    def part_seconds(self) -> dict[str, float]: ...
 
 class Model:
     metadata: dict[str, Any]
@@ -125,52 +127,9 @@ class Model:
 
 def evaluate_batch(sessions: list[Session], tokens: list[list[int]]) -> None: ...
 def step_batch(sessions: list[Session], tokens: list[int], samplers: list[Sampler]) -> list[int]: ...
-def bench_matmul(
-    type: str,
-    rows: int,
-    cols: int,
-    num_tokens: int = 1,
-    footprint_bytes: int = 0,
-    min_time_ms: float = 5.0,
-    isa: str = "",
-    num_threads: int = 0,
-) -> float: ...
-def bench_attention(
-    num_heads: int,
-    num_kv_heads: int,
-    head_dim: int,
-    context: int,
-    num_tokens: int = 1,
-    footprint_bytes: int = 0,
-    min_time_ms: float = 5.0,
-    isa: str = "",
-    num_threads: int = 0,
-    kv_type: str = "f16",
-) -> float: ...
-def bench_norm(
-    hidden: int,
-    num_tokens: int = 1,
-    footprint_bytes: int = 0,
-    min_time_ms: float = 5.0,
-    isa: str = "",
-    num_threads: int = 0,
-) -> float: ...
-def bench_activation(
-    intermediate: int,
-    num_tokens: int = 1,
-    footprint_bytes: int = 0,
-    min_time_ms: float = 5.0,
-    isa: str = "",
-    num_threads: int = 0,
-) -> float: ...
-def bench_token_overhead(
-    vocab: int,
-    hidden: int,
-    num_tokens: int = 1,
-    footprint_bytes: int = 0,
-    min_time_ms: float = 5.0,
-    isa: str = "",
-    num_threads: int = 0,
-) -> float: ...
-def read_bandwidth(num_bytes: int, num_threads: int, min_time_ms: float = 20.0) -> float: ...
+
+class OperatorBench:
+    def __init__(self) -> None: ...
+    def answer(self, line: str) -> str: ...
+
 def peak_int8_ops(num_threads: int, isa: str = "") -> float: ...

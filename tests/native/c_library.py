@@ -142,6 +142,8 @@ CALLBACK = c.CFUNCTYPE(c.c_int, c.POINTER(Progress), c.c_void_p)
 _SIZE, _TOKENS = c.POINTER(c.c_size_t), c.POINTER(c.c_int32)
 _PARAMETERS: dict[str, list[Any]] = {
     "machine_get_info": [c.POINTER(MachineInfo)],
+    "bench_new": [c.POINTER(c.c_void_p)],
+    "bench_ask": [c.c_void_p, c.c_char_p, c.c_size_t, c.POINTER(c.c_char_p)],
     "model_load": [c.c_char_p, c.POINTER(LoadOptions), c.POINTER(c.c_void_p)],
     "model_get_info": [c.c_void_p, c.POINTER(ModelInfo)],
     "model_get_text": [c.c_void_p, c.c_char_p, c.POINTER(c.c_char_p), _SIZE],
@@ -179,7 +181,7 @@ class Library:
         self.raw.phonelm_version.restype = c.c_char_p
         for name, types in _PARAMETERS.items():
             self._function(name).argtypes = [*types, c.POINTER(Error)]
-        for kind in ("model", "session", "sampler"):
+        for kind in ("model", "session", "sampler", "bench"):
             self._function(f"{kind}_free").argtypes = [c.c_void_p]
 
     def _function(self, name: str) -> Any:
@@ -217,6 +219,15 @@ class Library:
 
     def sampler(self, **options: Any) -> int:
         return self._new("sampler_new", c.byref(SamplerOptions(**options)))
+
+    def bench(self) -> int:
+        return self._new("bench_new")
+
+    def ask(self, bench: int, request: bytes) -> str:
+        answer = c.c_char_p()
+        self.call("bench_ask", bench, request, len(request), c.byref(answer))
+        assert answer.value is not None
+        return answer.value.decode()
 
     def _new(self, name: str, *arguments: Any) -> int:
         handle = c.c_void_p()

@@ -116,6 +116,14 @@ def test_the_machine(library: Library) -> None:
     assert 0 < info.available_memory_bytes <= info.memory_bytes
 
 
+def test_measuring_operators(library: Library) -> None:
+    bench = library.bench()
+    assert float(library.ask(bench, b"norm hidden=64 min_ms=0.1")) > 0
+    assert library.ask(bench, b"norm hidden=64 \0").startswith("error: ")
+    assert library.ask(bench, b"machine") == _native.OperatorBench().answer("machine")
+    assert library.free("bench", bench) == 0
+
+
 def test_what_a_model_is(library: Library, model: int, reference: Any) -> None:
     info = library.info("model", model, ModelInfo)
     native = reference.native
@@ -310,8 +318,13 @@ def test_what_is_no_handle_is_refused(library: Library, model: int, name: str) -
     assert library.free("session", freed) == 0
     if name in ("session_new", "session_restore"):
         kind = "model"
-    own_kind = "session" if kind in ("session", "generate") else "sampler" if kind == "sampler" else "model"
-    others = {"model": model, "session": library.session(model), "sampler": library.sampler()}
+    own_kind = {"generate": "session"}.get(kind, kind if kind in ("session", "sampler", "bench") else "model")
+    others = {
+        "model": model,
+        "session": library.session(model),
+        "sampler": library.sampler(),
+        "bench": library.bench(),
+    }
     wrong = [None, 1 << 40, 0xDEADBEEF, freed, *(others[kind] for kind in others if kind != own_kind)]
     for handle in wrong:
         assert library.status(name, handle, *library.nothing(name)) == BAD_ARGUMENT
@@ -319,9 +332,13 @@ def test_what_is_no_handle_is_refused(library: Library, model: int, name: str) -
     library.status(name, others[own_kind], *library.nothing(name))
 
 
-@pytest.mark.parametrize("kind", ["model", "session", "sampler"])
+@pytest.mark.parametrize("kind", ["model", "session", "sampler", "bench"])
 def test_a_handle_is_freed_once(library: Library, model: int, tiny_gguf: Path, kind: str) -> None:
-    make = {"model": lambda: library.load(tiny_gguf), "session": lambda: library.session(model)}
+    make = {
+        "model": lambda: library.load(tiny_gguf),
+        "session": lambda: library.session(model),
+        "bench": library.bench,
+    }
     handle = make.get(kind, library.sampler)()
     assert library.free(kind, None) == 0
     assert library.free(kind, handle) == 0

@@ -18,7 +18,7 @@ from phonelm import _native
 from phonelm.bench import BenchResult
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-VERBS = ["generate", "bench", "tokenize", "machine"]
+VERBS = ["generate", "bench", "tokenize", "machine", "measure"]
 TEXT = "Grüße aus Zürich — 東京 🙂\r\n\tend"
 
 
@@ -77,6 +77,7 @@ def test_version_and_help(cli: Cli) -> None:
         (["tokenize", "m.gguf", "--text", "a", "--file", "b"], "either --file or --text"),
         (["bench", "m.gguf", "--threads", "257"], "--threads is '257'"),
         (["machine", "m.gguf"], "is no option"),
+        (["measure", "norm"], "is no option"),
     ],
 )
 def test_wrong_usage(cli: Cli, words: list[str], problem: str) -> None:
@@ -170,6 +171,36 @@ def test_token_ids(cli: Cli, tiny_gguf: Path, tmp_path: Path) -> None:
     assert cli("tokenize", tiny_gguf, "--text", TEXT, "--count").stdout == f"{len(TEXT.encode())}\n"
     assert cli("tokenize", tiny_gguf, "--file", "-", text="ab").stdout == "97 98\n"
     assert cli("tokenize", tiny_gguf, "--text", "").stdout == "\n"
+
+
+def test_measuring_by_lines(cli: Cli) -> None:
+    requests = ["norm hidden=64 min_ms=0.1", "", "norm hidden=64 min_ms=0.1 \0", "machine"]
+    run = cli("measure", text="\n".join(requests))
+    number, *errors, machine = run.stdout.splitlines()
+    assert run.returncode == 0
+    assert float(number) > 0
+    assert [error[:6] for error in errors] == ["error:"] * 2
+    assert json.loads(machine) == json.loads(_native.OperatorBench().answer("machine"))
+
+
+def test_answers_do_not_wait_for_the_end_of_the_requests(program: Path) -> None:
+    with subprocess.Popen(
+        [program, "measure"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdin
+        assert run.stdout
+        for _ in range(3):
+            run.stdin.write("norm hidden=64 min_ms=0.1\n")
+            run.stdin.flush()
+            assert float(run.stdout.readline()) > 0
+        run.stdin.close()
+        assert run.wait(timeout=60) == 0
+
+
+def test_a_request_without_an_end_is_refused(cli: Cli) -> None:
+    run = cli("measure", text="a" * 70_000)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "longer than 64 KiB" in run.stderr
 
 
 def test_the_machine(cli: Cli) -> None:

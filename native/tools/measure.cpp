@@ -1,0 +1,46 @@
+#include "tools/library.h"
+#include "tools/terminal.h"
+#include "tools/verbs.h"
+
+namespace phonelm::cli {
+
+namespace {
+
+Bench new_bench() {
+  phonelm_bench* bench = nullptr;
+  check([&](phonelm_error* error) { return phonelm_bench_new(&bench, error); });
+  return Bench(bench);
+}
+
+int run(const Arguments&) {
+  const Bench bench = new_bench();
+  for (std::string request; read_line(request);) {
+    const char* answer = nullptr;
+    check([&](phonelm_error* error) {
+      return phonelm_bench_ask(bench.get(), request.data(), request.size(), &answer, error);
+    });
+    print(std::string(answer) + "\n");
+  }
+  return 0;
+}
+
+}  // namespace
+
+Verb measure_verb() {
+  return {"measure",
+          "Measure single operators: a request a line of standard input, an answer a line.\n"
+          "\"machine\" is answered with JSON; an operator with the seconds of a call:\n"
+          "  matmul type= rows= cols=           attention heads= kv_heads= head_dim= context=\n"
+          "  norm hidden=                       activation intermediate=\n"
+          "  pass vocab= hidden=                sampling vocab=\n"
+          "  barrier\n"
+          "all with tokens=1 footprint=0 min_ms=5 isa= threads=0 where not given otherwise (the last two "
+          "take no tokens);\n"
+          "\"bandwidth bytes= threads=\" with bytes, \"int8 threads=\" with operations a second.\n",
+          false,
+          {},
+          "phonelm-cli measure <<< \"matmul type=q4_0 rows=1536 cols=576\"",
+          &run};
+}
+
+}  // namespace phonelm::cli
