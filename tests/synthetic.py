@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from phonelm.profile import Bandwidth, CostGrid, DeviceProfile, MachineInfo, PhaseCosts
+from phonelm.profile import Bandwidth, Conditions, CostGrid, DeviceProfile, MachineInfo, PhaseCosts
 
 
 def grid(cost: Callable[..., float], **axes: list[int]) -> CostGrid:
@@ -21,12 +21,29 @@ def attention_seconds(head_dim: float, group: float, kv_heads: float, context: f
     return 1e-7 + 1e-11 * kv_heads * head_dim * context * (1 + 0.2 * group)
 
 
+def decode_matmul() -> CostGrid:
+    """Twice the time where the weights of the model are many."""
+    return grid(
+        lambda mb, r, c: (1 if mb < 64 else 2) * matmul_seconds(r, c),
+        footprint_mb=[16, 64],
+        rows=[64, 512, 4096],
+        cols=[64, 512, 2048],
+    )
+
+
+def prefill_matmul(num_tokens: int) -> CostGrid:
+    return grid(
+        lambda t, r, c: matmul_seconds(r, c, t),
+        tokens=[16, num_tokens],
+        rows=[64, 512, 4096],
+        cols=[64, 512, 2048],
+    )
+
+
 def phase(num_tokens: int) -> PhaseCosts:
     return PhaseCosts(
         num_tokens=num_tokens,
-        matmul_block=grid(
-            lambda r, c: matmul_seconds(r, c, num_tokens), rows=[64, 512, 4096], cols=[64, 512, 2048]
-        ),
+        matmul_block=decode_matmul() if num_tokens == 1 else prefill_matmul(num_tokens),
         attention=grid(
             lambda *sizes: num_tokens * attention_seconds(*sizes),
             head_dim=[32, 128],
@@ -36,7 +53,7 @@ def phase(num_tokens: int) -> PhaseCosts:
         ),
         norm=grid(lambda hidden: num_tokens * 1e-10 * hidden, hidden=[64, 4096]),
         activation=grid(lambda size: num_tokens * 1e-10 * size, intermediate=[64, 8192]),
-        overhead=grid(lambda v, h: 1e-6 + 1e-10 * v, vocab=[1024, 65536], hidden=[64, 1024]),
+        overhead=grid(lambda h: 1e-6 + 1e-10 * h, hidden=[64, 1024]),
     )
 
 
@@ -50,12 +67,23 @@ def synthetic_profile() -> DeviceProfile:
         num_threads=2,
         kernels="none",
         quick=True,
-        footprint_bytes=2**22,
         bandwidth=[Bandwidth(num_threads=2, buffer_bytes=2**20, bytes_per_s=5e10)],
         int8_ops_per_s={2: 1e12},
         decode=phase(1),
         prefill=phase(128),
         head=grid(lambda r, c: 2 * matmul_seconds(r, c), rows=[1024, 65536], cols=[64, 2048]),
+        sampling=grid(lambda v: 1e-10 * v, vocab=[1024, 65536]),
+        barrier_s=1e-7,
+        conditions=Conditions(
+            isa="scalar",
+            num_threads=2,
+            probe_bytes=2**26,
+            bytes_per_s=5e10,
+            ops_per_s=1e12,
+            usual_share=1.0,
+            drift=0.0,
+        ),
+        num_passes=3,
         spread=0.01,
         made={},
     )

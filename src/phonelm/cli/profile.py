@@ -1,7 +1,8 @@
-"""`phonelm profile`: what this machine can do."""
+"""`phonelm profile`: what a device can do."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,21 @@ if TYPE_CHECKING:
 
 
 def profile(
+    device: Annotated[
+        str,
+        typer.Option(
+            help="local, adb (the only phone), adb:SERIAL or ssh:HOST; the last three need no Python."
+        ),
+    ] = "local",
+    program: Annotated[
+        Path | None,
+        typer.Option(help="Static phonelm-cli for the device, if not that of PHONELM_CLI or `make arm`."),
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick/--full", help="Half a minute, or two with finer grids.")
-    ] = True,
-    footprint_mb: Annotated[
-        float | None, typer.Option(help="Weight MiB of the models to come (how cold the caches are).")
+        bool, typer.Option("--quick", help="Half a minute with coarse grids instead of under three.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads of the operators; one a core if not given.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure even if a profile is kept.")] = False,
     out: Annotated[
@@ -24,17 +35,19 @@ def profile(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the whole profile as JSON.")] = False,
 ) -> None:
-    """Measure this machine: instruction sets, read bandwidth, and the cost of every operator of the runtime.
+    """Measure a device: instruction sets, read bandwidth, and the cost of every operator of the runtime.
 
     \b
     Example:
-      phonelm profile --quick --out device.json
+      phonelm profile --out device.json
+      phonelm profile --device adb --out phone.json
     """
-    from phonelm.profile import ProfileConfig, profile_device
+    from phonelm.profile import ProfileConfig, open_device, profile_device
     from phonelm.progress import TerminalProgress
 
-    config = ProfileConfig(quick=quick, footprint_mb=footprint_mb)
-    measured = profile_device(config, progress=TerminalProgress(), fresh=fresh)
+    config = ProfileConfig(quick=quick, num_threads=threads)
+    with open_device(device, program) as connected:
+        measured = profile_device(config, device=connected, progress=TerminalProgress(), fresh=fresh)
     if out:
         measured.save(out)
     if json_:
@@ -45,39 +58,12 @@ def profile(
 
 def _print_tables(profile: DeviceProfile) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console(highlight=False)
-    caches = ", ".join(f"{name} {size // 1024:,} KiB" for name, size in profile.machine.caches_bytes.items())
-    console.print(
-        f"{profile.machine.model} · {profile.machine.system} · {profile.machine.num_cores} cores · {caches}"
-    )
-    console.print(f"instruction sets {', '.join(profile.machine.isas)}; measured {profile.isa}")
-    limits = Table("threads", title="limits", title_justify="left")
-    counts = sorted({b.num_threads for b in profile.bandwidth})
-    for count in counts:
-        limits.add_column(str(count), justify="right")
-    for size in sorted({b.buffer_bytes for b in profile.bandwidth}):
-        row = [b.bytes_per_s for b in profile.bandwidth if b.buffer_bytes == size]
-        limits.add_row(f"read {size >> 20} MiB", *(f"{rate / 1e9:.1f} GB/s" for rate in row))
-    limits.add_row("int8", *(f"{profile.int8_ops_per_s[n] / 1e12:.2f} TOPS" for n in counts))
-    console.print(limits)
-    for phase in (profile.decode, profile.prefill):
-        console.print(_matmul_table(phase.num_tokens, profile))
-    console.print(f"repeats lie {profile.spread:.1%} apart (median)")
+    from phonelm.profile.table import machine_lines, profile_tables
 
-
-def _matmul_table(num_tokens: int, profile: DeviceProfile) -> object:
-    """Microseconds of the block matrices over the grid."""
-    from rich.table import Table
-
-    costs = profile.decode if num_tokens == 1 else profile.prefill
-    title = f"{profile.block_type} matrix × {num_tokens} token(s), µs"
-    table = Table("rows \\ cols", title=title, title_justify="left")
-    axes = costs.matmul_block.axes
-    for cols in axes["cols"]:
-        table.add_column(str(cols), justify="right")
-    for rows in axes["rows"]:
-        seconds = costs.matmul_block.at(rows=rows, cols=axes["cols"])
-        table.add_row(str(rows), *(f"{1e6 * second:.3g}" for second in seconds))
-    return table
+    # Into a file or a pipe the tables go whole, whatever the width of the terminal.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    for line in machine_lines(profile):
+        console.print(line, soft_wrap=True)
+    for table in profile_tables(profile):
+        console.print(table)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import platform
+import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phonelm.files import fingerprint, read_json, write_json
+from phonelm.profile.conditions import Conditions
 from phonelm.profile.grid import CostGrid
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised with the fields below; a profile of another version is measured again."""
 
 
@@ -27,6 +28,12 @@ class MachineInfo(_Record):
     num_cores: int
     isas: list[str]
     caches_bytes: dict[str, int]
+
+    @classmethod
+    def from_answer(cls, answer: str) -> MachineInfo:
+        """Read what the measuring protocol answers to `machine`."""
+        document = json.loads(answer)
+        return cls(**{name: document[name] for name in cls.model_fields})
 
     @property
     def fingerprint(self) -> str:
@@ -47,29 +54,34 @@ class PhaseCosts(_Record):
 
     num_tokens: int
     matmul_block: CostGrid
-    """Axes rows, cols: a matrix of the blocks, with the barrier after it."""
+    """Axes rows, cols, in decode footprint_mb (weights of the whole model, MiB), in prefill tokens: a matrix
+    of the blocks, with the barrier after it."""
     attention: CostGrid
-    """Axes head_dim, group (query heads a KV head), kv_heads, context (positions, the new ones included)."""
+    """Axes head_dim, group (query heads a KV head), kv_heads, context (positions, the new ones included), in
+    decode footprint_mb."""
     norm: CostGrid
     """Axis hidden: norm and quantization of the activations."""
     activation: CostGrid
     """Axis intermediate: activation, product and quantization."""
+    neurons_gated: CostGrid | None = None
+    """Axes hidden, intermediate, in decode footprint_mb and live_percent: a ReLU FFN stored neuron by
+    neuron, with up beside a gate. None where the blocks' type is not stored so."""
+    neurons_plain: CostGrid | None = None
+    """The same without a gate."""
     overhead: CostGrid
-    """Axes vocab, hidden: waking the threads, the embedding, the rotary angles, the choice of a token."""
+    """Axis hidden: waking the threads, the embedding, the rotary angles."""
 
 
 class DeviceProfile(_Record):
     """A measured device: all times are medians, in seconds."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     machine: MachineInfo
     isa: str
     num_threads: int
     kernels: str
     """Hash of the native module that was measured."""
     quick: bool
-    footprint_bytes: int = Field(ge=0)
-    """Weights that pass through the caches between two uses of a matrix, as in a model of that size."""
     block_type: str = "q4_0"
     head_type: str = "q8_0"
     bandwidth: list[Bandwidth]
@@ -78,7 +90,14 @@ class DeviceProfile(_Record):
     decode: PhaseCosts
     prefill: PhaseCosts
     head: CostGrid
-    """Axes rows (vocabulary), cols: the output head for one token, in decode and at the end of a prompt."""
+    """Axes rows (vocabulary), cols, footprint_mb: the output head for one token, in both phases."""
+    sampling: CostGrid
+    """Axis vocab: the greedy choice of a token."""
+    barrier_s: float
+    """The threads meeting once; part of the costs above."""
+    conditions: Conditions
+    num_passes: int
+    """How often every cell was measured."""
     spread: float
     """Median over the cells of (largest - smallest) / median of the repeats."""
     made: dict[str, Any]
@@ -105,14 +124,7 @@ def machine_info() -> MachineInfo:
     """Describe this machine."""
     from phonelm import _native
 
-    info = _native.cpu_info()
-    return MachineInfo(
-        model=info["model"],
-        system=f"{platform.system()} {platform.machine()}",
-        num_cores=info["num_cores"],
-        isas=list(info["isas"]),
-        caches_bytes={name: int(size) for name, size in info["caches_bytes"].items()},
-    )
+    return MachineInfo.from_answer(_native.OperatorBench().answer("machine"))
 
 
 def kernels_fingerprint() -> str:

@@ -1,169 +1,166 @@
 """Measures the cost table: every operator of the graph with the shipped kernels, in decode and in prefill.
 
 All cells are measured once, then all again, and so on: a disturbance of a second then spoils one repeat of
-some cells and not all repeats of one. Each repeat is a median over calls; what else runs on a machine only
-ever adds time, so the lower quartile of the repeats counts.
+some cells and not all repeats of one. Between them the machine's state is probed (see `conditions`), and the
+median of the repeats in the usual state counts.
 """
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-
+from phonelm.profile.conditions import Conditions, Probe, Timed, same, take_probe, usual, usual_rates
 from phonelm.profile.grid import CostGrid
+from phonelm.profile.tables import Table
 from phonelm.progress import Progress
 
-DECODE_TOKENS = 1
-PANEL_ROWS = 16
-"""Rows of a matrix that a thread takes at a time."""
-PREFILL_TOKENS = 128
-"""Tokens of a prompt evaluated together when the prefill costs are measured."""
+Ask = Callable[[str], str]
+"""Gives the answer to a request of the measuring protocol (`native/bench/protocol.h`)."""
+PROBE_EVERY_S = 0.04
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all measurements of a profile share."""
+
+    min_time_ms: float
+    isa: str
+    num_threads: int
+    probe_bytes: int
+
+    @property
+    def words(self) -> str:
+        """The settings as a request says them, the team alike in all: another one would be made anew."""
+        return f"min_ms={self.min_time_ms:g} isa={self.isa} threads={self.num_threads}"
+
+    def probe(self, ask: Ask) -> Probe:
+        """The machine's rates now."""
+        return take_probe(ask, self.isa, self.num_threads, self.probe_bytes)
 
 
 @dataclass
 class Cell:
-    """One point of one table: how to measure it and what was measured (seconds)."""
+    """One point of one table: how to ask for it and what was measured."""
 
-    table: str
-    measure: Callable[[], float]
-    samples: list[float] = field(default_factory=list)
+    table: Table
+    request: str
+    samples: list[Timed] = field(default_factory=list)
+    """One a pass."""
 
-    @property
-    def seconds(self) -> float:
-        """Lower quartile of the repeats."""
-        return float(np.percentile(self.samples, 25))
+    def seconds(self, rates: Probe) -> float:
+        """Median of the repeats in the usual state; of all where there is none."""
+        return statistics.median(self._counted(rates))
 
-    @property
-    def spread(self) -> float:
-        """Range of the repeats over their median."""
-        middle = statistics.median(self.samples)
-        return (max(self.samples) - min(self.samples)) / middle if middle > 0 else 0.0
+    def spread(self, rates: Probe) -> float:
+        """Range of those repeats over their median."""
+        counted = self._counted(rates)
+        middle = statistics.median(counted)
+        return (max(counted) - min(counted)) / middle if middle > 0 else 0.0
+
+    def _counted(self, rates: Probe) -> list[float]:
+        kept = [sample.seconds for sample in self.samples if usual(sample, self.table.bound, rates)]
+        return kept or [sample.seconds for sample in self.samples]
 
 
 @dataclass
 class Measured:
-    """Cost tables by name, and how far the repeats lie apart."""
+    """Cost tables by name, and under what conditions they came about."""
 
     grids: dict[str, CostGrid]
+    conditions: Conditions
     spread: float
-    passes: int
+    num_passes: int
 
 
 def measure_operators(
-    *,
-    footprint_bytes: int,
-    quick: bool,
-    seconds: float,
-    isa: str,
-    num_threads: int,
-    block_type: str,
-    head_type: str,
-    progress: Progress,
+    tables: Sequence[Table], ask: Ask, settings: Settings, seconds: float, progress: Progress
 ) -> Measured:
-    """Measure all tables within about `seconds` (at least one pass, at most 9 quick or 15 full ones)."""
-    tail = {
-        "footprint_bytes": footprint_bytes,
-        "min_time_ms": 2.0 if quick else 5.0,
-        "isa": isa,
-        "num_threads": num_threads,
-    }
-    axes, calls = _tables(quick, num_threads, block_type, head_type)
+    """Measure all tables, pass after pass, within about `seconds` (at least one pass, at most 15).
+
+    Raises `ValueError` for a request that is refused.
+    """
     cells = [
-        Cell(name, _bound(calls[name], sizes, tail))
-        for name in axes
-        for sizes in itertools.product(*axes[name].values())
+        Cell(table, f"{table.request(sizes)} {settings.words}")
+        for table in tables
+        for sizes in table.points()
     ]
-    passes = _repeat(cells, seconds, 9 if quick else 15, progress)
+    run = _Run(ask, settings, cells)
+    num_passes = run.repeat(seconds, 15, progress)
+    rates = usual_rates(run.probes)
     grids = {
-        name: CostGrid(axes=points, seconds=[cell.seconds for cell in cells if cell.table == name])
-        for name, points in axes.items()
-    }
-    return Measured(grids, statistics.median(cell.spread for cell in cells), passes)
-
-
-def _repeat(cells: Sequence[Cell], seconds: float, most: int, progress: Progress) -> int:
-    """Measure every cell pass after pass; a pass that would not end in time is not begun."""
-    begin = time.perf_counter()
-    passes = 0
-    with progress.bar("measuring operators", seconds) as advance:
-        while passes < most and (
-            passes == 0 or (time.perf_counter() - begin) * (passes + 1) / passes < seconds
-        ):
-            for cell in cells:
-                cell_begin = time.perf_counter()
-                cell.samples.append(cell.measure())
-                advance(time.perf_counter() - cell_begin)
-            passes += 1
-    return passes
-
-
-def _bound(call: Callable[..., float], sizes: tuple[int, ...], tail: dict[str, Any]) -> Callable[[], float]:
-    return lambda: call(*sizes, **tail)
-
-
-Axes = dict[str, dict[str, list[int]]]
-
-
-def _tables(
-    quick: bool, num_threads: int, block_type: str, head_type: str
-) -> tuple[Axes, dict[str, Callable[..., float]]]:
-    """The grids, and the function that measures a point of each (sizes in the order of the axes)."""
-    from phonelm import _native
-
-    def matmul(kind: str, tokens: int) -> Callable[..., float]:
-        return lambda rows, cols, **tail: _native.bench_matmul(kind, rows, cols, tokens, **tail)
-
-    def attention(tokens: int) -> Callable[..., float]:
-        return lambda head_dim, group, kv_heads, context, **tail: _native.bench_attention(
-            kv_heads * group, kv_heads, head_dim, context, tokens, **tail
+        table.name: CostGrid(
+            axes=table.axes, seconds=[cell.seconds(rates) for cell in cells if cell.table is table]
         )
-
-    axes: Axes = {}
-    calls: dict[str, Callable[..., float]] = {}
-    for phase, tokens in (("decode", DECODE_TOKENS), ("prefill", PREFILL_TOKENS)):
-        axes |= {
-            f"{phase}.{name}": points for name, points in _phase_axes(quick, num_threads, tokens).items()
-        }
-        calls[f"{phase}.matmul_block"] = matmul(block_type, tokens)
-        calls[f"{phase}.attention"] = attention(tokens)
-        calls[f"{phase}.norm"] = lambda hidden, t=tokens, **tail: _native.bench_norm(hidden, t, **tail)
-        calls[f"{phase}.activation"] = lambda size, t=tokens, **tail: _native.bench_activation(
-            size, t, **tail
-        )
-        calls[f"{phase}.overhead"] = lambda vocab, hidden, t=tokens, **tail: _native.bench_token_overhead(
-            vocab, hidden, t, **tail
-        )
-    axes["head"] = {
-        "rows": [1024, 4096, 16384, 49152],
-        "cols": [64, 256, 1024] if quick else [64, 128, 256, 512, 1024, 2048],
+        for table in tables
     }
-    calls["head"] = matmul(head_type, 1)
-    return axes, calls
+    spread = statistics.median(cell.spread(rates) for cell in cells)
+    return Measured(grids, _conditions(settings, run, rates), spread, num_passes)
 
 
-def _phase_axes(quick: bool, num_threads: int, num_tokens: int) -> Axes:
-    """Grids of one phase. Rows and heads are multiples that all threads share evenly (see `search.cost`)."""
-    wide = [64, 128, 256, 512, 1024, 2048] if quick else [64, 128, 256, 512, 1024, 2048, 4096, 8192]
-    contexts = [num_tokens, 512] if num_tokens > 1 else [16, 256, 1024]
-    doublings = range(0, 7 if quick else 9)
-    return {
-        "matmul_block": {
-            "rows": [2 * PANEL_ROWS * num_threads * 2**i for i in doublings],
-            "cols": wide,
-        },
-        "attention": {
-            "head_dim": [32, 64, 128] if quick else [32, 64, 96, 128, 192, 256],
-            "group": [1, 4] if quick else [1, 2, 4, 8],
-            "kv_heads": [num_threads * n for n in ([1, 2, 4] if quick else [1, 2, 4, 8])],
-            "context": contexts if quick else [*contexts, 2048, 4096],
-        },
-        "norm": {"hidden": [64, 256, 1024, 4096]},
-        "activation": {"intermediate": [64, 512, 2048, 8192]},
-        "overhead": {"vocab": [1024, 8192, 49152], "hidden": [64, 1024]},
-    }
+def _conditions(settings: Settings, run: _Run, rates: Probe) -> Conditions:
+    near = [all(same(*pair) for pair in zip(probe, rates, strict=True)) for probe in run.probes]
+    return Conditions(
+        isa=settings.isa,
+        num_threads=settings.num_threads,
+        probe_bytes=settings.probe_bytes,
+        bytes_per_s=rates.bytes_per_s,
+        ops_per_s=rates.ops_per_s,
+        usual_share=sum(near) / len(near),
+        drift=_drift(run.cells),
+    )
+
+
+def number(ask: Ask, request: str) -> float:
+    """The number that answers a request. Raises `ValueError` with the request where it is refused."""
+    answer = ask(request)
+    try:
+        return float(answer)
+    except ValueError:
+        raise ValueError(f"{request}: {answer.removeprefix('error: ')}") from None
+
+
+class _Run:
+    """The passes over all cells, with probes in between."""
+
+    def __init__(self, ask: Ask, settings: Settings, cells: Sequence[Cell]) -> None:
+        self.ask, self.settings, self.cells = ask, settings, cells
+        self.probes: list[Probe] = []
+
+    def repeat(self, seconds: float, most: int, progress: Progress) -> int:
+        """Measure every cell pass after pass; a pass that would not end in time is not begun."""
+        begin = time.perf_counter()
+        num_passes = 0
+        with progress.bar("measuring operators", seconds) as advance:
+            while num_passes < most and (
+                num_passes == 0 or (time.perf_counter() - begin) * (num_passes + 1) / num_passes < seconds
+            ):
+                self._pass(advance)
+                num_passes += 1
+        return num_passes
+
+    def _pass(self, advance: Callable[[float], None]) -> None:
+        waiting: list[tuple[Cell, float]] = []
+        before, since = self._probe(), time.perf_counter()
+        for i, cell in enumerate(self.cells):
+            waiting.append((cell, number(self.ask, cell.request)))
+            now = time.perf_counter()
+            if now - since < PROBE_EVERY_S and i + 1 < len(self.cells):
+                continue
+            after = self._probe()
+            for measured, seconds in waiting:
+                measured.samples.append(Timed(seconds, before, after))
+            waiting.clear()
+            advance(now - since)
+            before, since = after, time.perf_counter()
+
+    def _probe(self) -> Probe:
+        self.probes.append(self.settings.probe(self.ask))
+        return self.probes[-1]
+
+
+def _drift(cells: Sequence[Cell]) -> float:
+    """How much slower the last pass was than the first: the median over the cells."""
+    return statistics.median(cell.samples[-1].seconds / cell.samples[0].seconds for cell in cells) - 1

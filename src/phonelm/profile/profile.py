@@ -1,31 +1,30 @@
-"""Profiles this machine, and keeps the profile so that a second call takes no time."""
+"""Profiles a device, and keeps the profile so that a second call takes no time."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonelm.files import cache_folder, fingerprint, provenance
-from phonelm.profile.device import (
-    FORMAT_VERSION,
-    Bandwidth,
-    DeviceProfile,
-    MachineInfo,
-    PhaseCosts,
-    kernels_fingerprint,
-    machine_info,
-)
-from phonelm.profile.operators import DECODE_TOKENS, PREFILL_TOKENS, Measured, measure_operators
+from phonelm.profile.connection import Device, LocalDevice
+from phonelm.profile.device import FORMAT_VERSION, Bandwidth, DeviceProfile, MachineInfo, PhaseCosts
+from phonelm.profile.grid import CostGrid
+from phonelm.profile.operators import Settings, measure_operators, number
+from phonelm.profile.tables import CHUNK_TOKENS, cost_tables
 from phonelm.progress import Progress
 
 MB = 2**20
 BUSY_SPREAD = 0.5
 """Of repeats on a busy machine; an idle one stays under a tenth of it."""
+DRIFT = 0.1
+"""Of the last repeats from the first where a device throttles."""
 SMALL_BUFFER, LARGE_BUFFER = 1 * MB, 256 * MB
+QUICK_S, FULL_S = 22.0, 150.0
+"""For the operators; the rest takes a few seconds."""
 
 
 class ProfileConfig(BaseModel):
@@ -35,54 +34,78 @@ class ProfileConfig(BaseModel):
 
     quick: bool = True
     """About half a minute instead of about two minutes."""
-    footprint_mb: float | None = Field(default=None, gt=0)
-    """Weight bytes of the models to come (MiB), which decide how cold the caches are; None: 64."""
     block_type: Literal["q4_0", "q4_1", "q8_0"] = "q4_0"
     head_type: Literal["q8_0", "q4_0", "q4_1"] = "q8_0"
+    num_threads: int | None = Field(default=None, ge=1)
+    """One a core if None. A phone's small cores hold its large ones up."""
 
 
 def profile_device(
-    config: ProfileConfig | None = None, *, progress: Progress | None = None, fresh: bool = False
+    config: ProfileConfig | None = None,
+    *,
+    device: Device | None = None,
+    progress: Progress | None = None,
+    fresh: bool = False,
 ) -> DeviceProfile:
-    """Measure this machine, or return the kept profile of the same machine, kernels and configuration.
+    """Measure a device, or return the kept profile of the same machine, kernels and configuration.
 
-    The profile is kept in the cache folder. `fresh` measures anyway.
+    The profile is kept in the cache folder. `fresh` measures anyway. No `device`: this machine.
+    Raises `DeviceGoneError` (a `ValueError`) when the device goes away in the middle.
 
     Instruction set and threads are the runtime's own choice (`PHONELM_ISA` forces the former).
     """
     config, progress = config or ProfileConfig(), progress or Progress()
-    machine, kernels = machine_info(), kernels_fingerprint()
+    device = device or LocalDevice()
+    machine = device.machine()
     isa = os.environ.get("PHONELM_ISA") or machine.isas[-1]
-    footprint = footprint_class(int((config.footprint_mb or 64) * MB), machine)
-    key = [FORMAT_VERSION, machine.fingerprint, kernels, isa, footprint, config.block_type, config.head_type]
-    path = cache_folder() / "profiles" / f"{fingerprint([*key, config.quick])}.json"
+    threads = _num_threads(config, machine)
+    key = [FORMAT_VERSION, machine.fingerprint, device.kernels, isa, config.block_type, config.head_type]
+    path = cache_folder() / "profiles" / f"{fingerprint([*key, config.quick, threads])}.json"
     if not fresh and (kept := _kept(path)):
         return kept
     begin = time.perf_counter()
-    profile = _measure(config, machine, kernels, isa, footprint, progress)
+    profile = _measure(config, device, machine, isa, threads, progress)
     profile = profile.model_copy(
         update={
             "made": provenance(
-                config=config.model_dump(mode="json"), wall_s=round(time.perf_counter() - begin, 3)
+                config={**config.model_dump(mode="json"), "device": device.name},
+                wall_s=round(time.perf_counter() - begin, 3),
             )
         }
     )
     profile.save(path)
-    if profile.spread > BUSY_SPREAD:
-        progress.line(
-            f"  this machine was busy while it was measured (repeats lie {profile.spread:.0%} apart): "
-            "predictions may be off; when it is idle, run: phonelm profile --fresh"
-        )
+    for warning in _warnings(profile):
+        progress.line(f"  {warning}: predictions may be off; when it is idle, run: phonelm profile --fresh")
     return profile
 
 
-def footprint_class(num_bytes: int, machine: MachineInfo) -> int:
-    """Round to a power of two from 1 MiB up to twice the last cache, beyond which all caches are cold."""
-    last_cache = max(machine.caches_bytes.values(), default=32 * MB)
-    size = MB
-    while size < min(num_bytes, 2 * last_cache) / 1.42:
-        size *= 2
-    return size
+def _warnings(profile: DeviceProfile) -> list[str]:
+    """What was not right while the device was measured."""
+    warnings, drift = [], profile.conditions.drift
+    if profile.spread > BUSY_SPREAD:
+        warnings.append(f"the device was busy while it was measured (repeats lie {profile.spread:.0%} apart)")
+    if drift > DRIFT:
+        warnings.append(f"the device slowed down by {drift:.0%} while it was measured, as from heat")
+    return warnings
+
+
+def probe_bytes(machine: MachineInfo) -> int:
+    """Bytes of a probe of the machine's state: what no cache holds, were it there once for every thread."""
+    return min(max(6 * last_cache_bytes(machine), 16 * MB), 256 * MB)
+
+
+def last_cache_bytes(machine: MachineInfo) -> int:
+    """Size of the largest cache; 8 MiB where the system does not tell."""
+    return max(machine.caches_bytes.values(), default=8 * MB)
+
+
+def _num_threads(config: ProfileConfig, machine: MachineInfo) -> int:
+    if (config.num_threads or 1) > machine.num_cores:
+        raise ValueError(
+            f"{config.num_threads} threads are more than the {machine.num_cores} cores of {machine.model}; "
+            "take fewer"
+        )
+    return config.num_threads or machine.num_cores
 
 
 def _kept(path: Path) -> DeviceProfile | None:
@@ -93,50 +116,52 @@ def _kept(path: Path) -> DeviceProfile | None:
 
 
 def _measure(
-    config: ProfileConfig, machine: MachineInfo, kernels: str, isa: str, footprint: int, progress: Progress
+    config: ProfileConfig, device: Device, machine: MachineInfo, isa: str, threads: int, progress: Progress
 ) -> DeviceProfile:
-    from phonelm import _native
-
-    threads = machine.num_cores
+    ask = device.ask
     counts = sorted({1, 2, threads // 2, threads} - {0} & set(range(1, threads + 1)))
     bandwidth = [
         Bandwidth(
-            num_threads=n, buffer_bytes=size, bytes_per_s=_native.read_bandwidth(size, n, min_time_ms=20.0)
+            num_threads=n,
+            buffer_bytes=size,
+            bytes_per_s=number(ask, f"bandwidth bytes={size} min_ms=20 threads={n}"),
         )
-        for size in (SMALL_BUFFER, LARGE_BUFFER)
         for n in counts
+        for size in (SMALL_BUFFER, LARGE_BUFFER)
     ]
-    peak = {n: _native.peak_int8_ops(n, isa) for n in counts}
+    peak = {n: number(ask, f"int8 threads={n} isa={isa}") for n in counts}
     measured = measure_operators(
-        footprint_bytes=footprint,
-        quick=config.quick,
-        seconds=20.0 if config.quick else 110.0,
-        isa=isa,
-        num_threads=threads,
-        block_type=config.block_type,
-        head_type=config.head_type,
-        progress=progress,
+        cost_tables(config.quick, threads, last_cache_bytes(machine), config.block_type, config.head_type),
+        ask,
+        Settings(2.0 if config.quick else 4.0, isa, threads, probe_bytes(machine)),
+        QUICK_S if config.quick else FULL_S,
+        progress,
     )
+    grids = measured.grids
     return DeviceProfile(
         machine=machine,
         isa=isa,
         num_threads=threads,
-        kernels=kernels,
+        kernels=device.kernels,
         quick=config.quick,
-        footprint_bytes=footprint,
         block_type=config.block_type,
         head_type=config.head_type,
         bandwidth=bandwidth,
         int8_ops_per_s=peak,
-        decode=_phase(measured, "decode", DECODE_TOKENS),
-        prefill=_phase(measured, "prefill", PREFILL_TOKENS),
-        head=measured.grids["head"],
+        decode=_phase(grids, "decode", 1),
+        prefill=_phase(grids, "prefill", CHUNK_TOKENS),
+        head=grids["head"],
+        sampling=grids["sampling"],
+        barrier_s=grids["barrier"].seconds[0],
+        conditions=measured.conditions,
+        num_passes=measured.num_passes,
         spread=measured.spread,
         made={},
     )
 
 
-def _phase(measured: Measured, phase: str, num_tokens: int) -> PhaseCosts:
-    names = ("matmul_block", "attention", "norm", "activation", "overhead")
-    grids: dict[str, Any] = {name: measured.grids[f"{phase}.{name}"] for name in names}
-    return PhaseCosts(num_tokens=num_tokens, **grids)
+def _phase(grids: dict[str, CostGrid], phase: str, num_tokens: int) -> PhaseCosts:
+    of_phase = {
+        name.removeprefix(f"{phase}."): grid for name, grid in grids.items() if name.startswith(f"{phase}.")
+    }
+    return PhaseCosts(num_tokens=num_tokens, **of_phase)
