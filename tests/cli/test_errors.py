@@ -37,7 +37,10 @@ def _validation_error() -> Exception:
         (OSError(errno.EROFS, "Read-only file system", "/x"), ["no permission: /x"]),
         (MemoryError(), ["out of memory", "smaller"]),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), ['pip install "phonelm[train]"']),
-        (ModuleNotFoundError("No module named 'yaml'", name="yaml"), ['pip install "phonelm[train]"']),
+        (
+            ModuleNotFoundError("No module named 'datasets'", name="datasets"),
+            ['pip install "phonelm[train]"'],
+        ),
         (
             ImportError("cannot import name '_native' from 'phonelm'", name="phonelm"),
             ["native core", "pip install"],

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from phonelm.report import write_report
 from phonelm.report.run_folder import STAGES, TRAINING, RunFolder
 from phonelm.search import SearchConfig, search
 from synthetic import synthetic_profile
+from tags import Tags
 
 TRAIN = {"steps": 10, "batch_size": 2, "sequence_length": 8, "learning_rate": 0.001}
 SPEED = {
@@ -24,28 +24,11 @@ SPEED = {
 }
 
 
-class Tags(HTMLParser):
-    """Collects opened tags, ids and attributes that could load something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.loads: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name == "id" and value:
-                self.ids.append(value)
-            if name in ("src", "href", "xlink:href") and value and not value.startswith("#"):
-                self.loads.append(value)
-
-
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
     profile = synthetic_profile()
-    settings: dict[str, Any] = {"params": "4.7M", "vocab_size": 4096}
+    space = {"hidden": {"min": 64, "max": 512, "step": 64}, "head_dim": [32, 64]}
+    settings: dict[str, Any] = {"params": "4.7M", "vocab_size": 4096, "space": space}
     profile.save(tmp_path / "device.json")
     search(SearchConfig.model_validate(settings), profile).save(tmp_path / "design.json")
     write_json(

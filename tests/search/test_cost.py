@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from phonelm.arch import DecoderConfig, kv_bytes_per_token, weight_bytes
+from phonelm.profile import DeviceProfile
 from phonelm.search import Request, SearchConfig, SpaceConfig, enumerate_shapes, predict, price
 from phonelm.search.cost import shared_evenly
-from synthetic import attention_seconds, matmul_seconds, synthetic_profile
+from synthetic import attention_seconds, grid, matmul_seconds, synthetic_profile
 
 CONFIG = DecoderConfig(
     vocab_size=4096,
@@ -34,7 +35,7 @@ def test_decode_is_the_sum_over_the_operators() -> None:
         + matmul_seconds(256, 768)
         + 3 * 1e-10 * 256
     )
-    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 1e-6 + 1e-10 * 4096
+    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 1e-10 * 4096 + 1e-6 + 1e-10 * 256
     predicted = predict(CONFIG, synthetic_profile(), REQUEST)
     assert predicted.decode_ms == pytest.approx(1e3 * (6 * layer + ending), rel=1e-9)
     assert sum(predicted.decode_parts_ms.values()) == pytest.approx(predicted.decode_ms)
@@ -47,9 +48,37 @@ def test_prefill_is_two_chunks_and_one_head() -> None:
     )
     attention = 128 * (attention_seconds(32, 4, 2, 128) + attention_seconds(32, 4, 2, 256))
     layer = 2 * matmuls + attention + 2 * 128 * 1e-10 * (768 + 3 * 256)
-    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 2 * (1e-6 + 1e-10 * 4096)
+    ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 256 + 1e-10 * 4096 + 2 * (1e-6 + 1e-10 * 256)
     predicted = predict(CONFIG, synthetic_profile(), REQUEST)
     assert predicted.prefill_ms == pytest.approx(1e3 * (6 * layer + ending), rel=1e-9)
+
+
+def test_a_relu_ffn_costs_what_its_neurons_do() -> None:
+    """By live share in decode, by tokens in prefill; what is not stored by neurons costs its matrices."""
+    dense = synthetic_profile()
+    by_neuron = with_neurons(dense)
+    request = Request(prompt_tokens=64, output_tokens=64, context_length=512, live_fraction=0.3)
+    predicted = predict(CONFIG, by_neuron, request)
+    assert predicted.decode_parts_ms["ffn"] == pytest.approx(1e3 * 6 * 1e-12 * 30 * 256 * 768)
+    assert predicted.prefill_parts_ms["ffn"] == pytest.approx(1e3 * 6 * 64 / 128 * 1e-9 * 256 * 768)
+    for change in ({"activation": "silu"}, {"hidden_size": 288}, {"ffn": "plain"}):
+        other = CONFIG.model_copy(update=change)
+        parts = [predict(other, profile, request).decode_parts_ms for profile in (dense, by_neuron)]
+        assert parts[0] == parts[1]
+
+
+def with_neurons(profile: DeviceProfile) -> DeviceProfile:
+    sizes = {"hidden": [64, 4096], "intermediate": [64, 8192]}
+    decode = grid(
+        lambda mb, live, h, i: 1e-12 * live * h * i, footprint_mb=[2, 64], live_percent=[10, 100], **sizes
+    )
+    prefill = grid(lambda h, i: 1e-9 * h * i, **sizes)
+    return profile.model_copy(
+        update={
+            "decode": profile.decode.model_copy(update={"neurons_gated": decode}),
+            "prefill": profile.prefill.model_copy(update={"neurons_gated": prefill}),
+        }
+    )
 
 
 def test_memory_is_the_architectures_own_count() -> None:
@@ -63,7 +92,7 @@ def test_uneven_shares_wait_for_the_slowest(count: int, expected: int) -> None:
 
 
 def test_pricing_many_shapes_agrees_with_pricing_one() -> None:
-    shapes = enumerate_shapes(SpaceConfig(), 4096, 5_000_000, 0.02)
+    shapes = enumerate_shapes(SpaceConfig(head_dim=[32, 64]), 4096, 5_000_000, 0.02)
     costs = price(shapes, synthetic_profile(), REQUEST)
     for index in np.random.default_rng(1).choice(len(shapes), 10, replace=False):
         one = predict(shapes.config(int(index), 512), synthetic_profile(), REQUEST)
@@ -76,7 +105,7 @@ def test_pricing_many_shapes_agrees_with_pricing_one() -> None:
 def test_a_hundred_thousand_shapes_take_less_than_ten_seconds() -> None:
     config = SearchConfig.model_validate({"params": "100M", "vocab_size": 32768})
     begin = time.perf_counter()
-    shapes = enumerate_shapes(config.space, config.vocab_size, config.params, config.tolerance)
+    shapes = enumerate_shapes(config.space, 32768, config.params, config.tolerance)
     price(shapes, synthetic_profile(), config.request)
     assert len(shapes) >= 100_000
     assert (time.perf_counter() - begin) * 100_000 / len(shapes) < 10

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -28,6 +30,19 @@ def test_front_equals_the_definition_with_many_ties(points: np.ndarray) -> None:
 def test_front_equals_the_definition_without_ties(count: int, objectives: int, seed: int) -> None:
     points = np.random.default_rng(seed).normal(size=(count, objectives))
     assert pareto_front(points).tolist() == slow_front(points)
+
+
+@given(st.integers(600, 1500), st.integers(3, 5), st.integers(2, 400), st.integers(0, 10**6))
+@settings(max_examples=15)
+def test_large_fronts_are_divided_and_stay_exact(count: int, objectives: int, levels: int, seed: int) -> None:
+    """Points near a plane: most are on the front, and many share a coordinate."""
+    points = np.random.default_rng(seed).integers(0, levels, size=(count, objectives))
+    points[:, -1] = objectives * levels - points[:, :-1].sum(axis=1)
+    dominated = np.zeros(count, dtype=bool)
+    for point in points:
+        dominated |= (point <= points).all(axis=1) & (point < points).any(axis=1)
+    with mock.patch("phonelm.search.front._BLOCK", 64):
+        assert pareto_front(points).tolist() == np.flatnonzero(~dominated).tolist()
 
 
 def test_one_dimension_is_refused() -> None:

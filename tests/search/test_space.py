@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from phonelm.arch import count_parameters
+from phonelm.arch import DecoderConfig, count_parameters, preset
 from phonelm.search import Range, SpaceConfig, enumerate_shapes, shapes_of
+from phonelm.search.narrowing import kept, narrowed
 
 SMALL = SpaceConfig(
     hidden=Range(min=64, max=128, step=32),
@@ -19,7 +20,7 @@ SMALL = SpaceConfig(
 VOCAB, PARAMS, TOLERANCE = 512, 400_000, 0.03
 
 
-def brute_force(space: SpaceConfig) -> set[tuple[object, ...]]:
+def brute_force(space: SpaceConfig, step: int = 32) -> set[tuple[object, ...]]:
     """Every combination of every number, kept when it obeys the rules one by one."""
     found = set()
     for ffn, tied, hidden, layers, head_dim, kv, group in itertools.product(
@@ -34,7 +35,7 @@ def brute_force(space: SpaceConfig) -> set[tuple[object, ...]]:
         width = head_dim * kv * group
         if width % 32 or not 0.5 * hidden <= width <= 1.5 * hidden:
             continue
-        for intermediate in range(32, 6 * 128 + 1, 32):
+        for intermediate in range(step, 6 * 128 + 1, step):
             if not 1.5 * hidden <= intermediate <= 6 * hidden:
                 continue
             matrices = 3 if ffn == "gated relu" else 2
@@ -52,6 +53,37 @@ def test_enumeration_equals_brute_force() -> None:
     rows = list(zip(*(column.tolist() for column in columns), strict=True))
     assert len(rows) == len(set(rows)) > 100
     assert set(rows) == brute_force(SMALL)
+
+
+def test_the_width_of_the_ffn_goes_by_its_step() -> None:
+    space = SMALL.model_copy(update={"ffn_step": 96})
+    shapes = enumerate_shapes(space, VOCAB, PARAMS, TOLERANCE)
+    assert not (shapes.intermediate % 96).any()
+    assert len(shapes) == len(brute_force(space, 96))
+
+
+def test_the_default_space_holds_a_million_shapes_of_100m() -> None:
+    assert len(enumerate_shapes(SpaceConfig(), 49152, 100_000_000, 0.02)) >= 1_000_000
+
+
+MOBILELLM = DecoderConfig(
+    vocab_size=32000,
+    hidden_size=576,
+    num_layers=30,
+    num_heads=9,
+    num_kv_heads=3,
+    head_dim=64,
+    intermediate_size=1536,
+)
+
+
+@pytest.mark.parametrize("config", [preset("phonelm-0.5b"), preset("phonelm-1.5b"), MOBILELLM])
+def test_published_shapes_are_members(config: DecoderConfig) -> None:
+    keep = {"hidden": config.hidden_size, "layers": config.num_layers, "head_dim": config.head_dim}
+    space = narrowed(SpaceConfig(), {**keep, "ffn": f"{config.ffn} {config.activation}"})
+    shapes = enumerate_shapes(space, config.vocab_size, count_parameters(config).total, 0.02)
+    shapes = kept(shapes, {"heads": config.num_heads, "kv_heads": config.num_kv_heads})
+    assert config.intermediate_size in shapes.intermediate
 
 
 def test_parameters_are_those_of_the_architecture() -> None:
@@ -97,9 +129,49 @@ def test_a_tiny_budget_names_the_smallest_shape() -> None:
         ("hidden", {"min": 96, "max": 64, "step": 32}, "below min"),
         ("head_dim", [20], "multiples of 16"),
         ("ffn_ratio", [4, 2], "is empty"),
-        ("kv_groups", [0], "positive"),
+        ("ffn_step", 48, "multiples of 32"),
+        ("kv_groups", [0], "greater than 0"),
+        ("kv_groups", [], "at least 1"),
+        ("vocab", [100], "greater than or equal to 256"),
+        ("types", ["q9/q9"], "q4_0/q8_0"),
+        ("attention_ratio", [0.001, 0.002], "attention_ratio .* leaves no heads"),
+        ("ffn_ratio", [1.0001, 1.0002], "ffn_ratio .* holds no multiple of ffn_step"),
     ],
 )
 def test_contradictions_in_the_space_are_refused(field: str, value: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SpaceConfig.model_validate({field: value})
+
+
+def test_what_is_kept_has_one_value() -> None:
+    space = narrowed(SMALL, {"layers": "4", "ffn": "gated relu", "tied": "true", "head_dim": 32})
+    assert (space.layers.values(), space.ffn, space.tied, space.head_dim) == (
+        [4],
+        ["gated relu"],
+        [True],
+        [32],
+    )
+    shapes = kept(enumerate_shapes(SMALL, VOCAB, PARAMS, TOLERANCE), {"heads": 4, "kv_heads": "2"})
+    assert set(shapes.heads.tolist()) == {4}
+    assert set(shapes.kv_heads.tolist()) == {2}
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [
+        ({"layers": 99}, r"layers=99: outside the space \(2 to 5 by 1\)"),
+        ({"layers": "many"}, "not a whole number"),
+        ({"ffn": "gated gelu"}, "outside the space"),
+        ({"vocab": 512}, "--vocab"),
+        ({"leyers": 4}, "did you mean layers"),
+        ({"colour": 4}, "there are vocab"),
+    ],
+)
+def test_what_can_not_be_kept_is_refused(keep: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        narrowed(SMALL, keep)
+
+
+def test_a_number_of_heads_nobody_has_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"the nearest have \d+, \d+"):
+        kept(enumerate_shapes(SMALL, VOCAB, PARAMS, TOLERANCE), {"heads": 1000})

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from phonelm.evaluate import kl_divergence
 from phonelm.files import write_json
 from phonelm.pipeline.stage import Context, Outcome
+from phonelm.search import Design
 
 Array = npt.NDArray[Any]
 
@@ -18,12 +19,12 @@ def quantize_stage(context: Context) -> Outcome:
     """Write `model.gguf` and `quantize.json`."""
     from phonelm.formats import convert_checkpoint
 
-    recipe, checkpoint = context.recipe, context.path("decay")
+    chosen = Design.load(context.path("design.json")).chosen
     summary = convert_checkpoint(
-        checkpoint,
+        context.path("decay"),
         context.path("model.gguf"),
-        block_type=recipe.search.block_type,
-        embedding_type=recipe.search.head_type,
+        block_type=chosen.block_type,
+        embedding_type=chosen.head_type,
         progress=context.progress,
     )
     windows = held_out_windows(context)

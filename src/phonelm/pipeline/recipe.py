@@ -8,10 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonelm.data import DataConfig
-from phonelm.pipeline.errors import explain
 from phonelm.profile import ProfileConfig
 from phonelm.search import SearchConfig
 from phonelm.train.config import TrainConfig
+from phonelm.validation import explain
+
+DEFAULTS = {"vocab_size": 4096, "block_type": "q4_0", "head_type": "q8_0"}
+"""Of the search's settings that a build needs one of each: the space may hold several."""
 
 
 class _Section(BaseModel):
@@ -78,11 +81,11 @@ class Recipe(_Section):
         if not isinstance(value, dict):
             return value
         value = {**value}
-        search = value.get("search")
-        if isinstance(search, dict):
-            _share(value, ("profile",), {k: search[k] for k in ("block_type", "head_type") if k in search})
-            vocab = search.get("vocab_size", SearchConfig.model_fields["vocab_size"].default)
-            _share(value, ("data",), {"vocab_size": vocab})
+        if isinstance(value.get("search"), dict):
+            _share(value, ("search",), DEFAULTS)
+            search = value["search"]
+            _share(value, ("profile",), {k: search[k] for k in ("block_type", "head_type")})
+            _share(value, ("data",), {"vocab_size": search["vocab_size"]})
         if "seed" in value:
             _share(value, ("data",), {"seed": value["seed"]})
             _share(value, ("train", "stable"), {"seed": value["seed"]})
@@ -104,15 +107,13 @@ class Recipe(_Section):
                     f"train.{name}.sequence_length {stage.sequence_length} exceeds search.context_length "
                     f"{self.search.context_length}; lower the former"
                 )
+        if any(getattr(self.search, name) is None for name in DEFAULTS):
+            raise ValueError(
+                f"search.{', search.'.join(DEFAULTS)} must say something; leave out what is null"
+            )
         self.search.request  # noqa: B018  refuses a prompt and answer that do not fit the context
+        self.search.narrowed_space  # noqa: B018  refuses what is kept outside the space
         return self
-
-    @property
-    def profile_for_budget(self) -> ProfileConfig:
-        """The profile's settings with the footprint of a model of the budget, unless the recipe names one."""
-        if self.profile.footprint_mb is not None:
-            return self.profile
-        return self.profile.model_copy(update={"footprint_mb": self.search.footprint_mb})
 
 
 def _share(document: dict[str, Any], path: tuple[str, ...], defaults: dict[str, Any]) -> None:
@@ -141,6 +142,10 @@ def load_recipe(path: Path | str, *, data: str | None = None) -> Recipe:
         raise ValueError(f"{path} is not YAML ({str(error).splitlines()[0]}); correct it") from error
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds no recipe; see recipes/nano.yaml for one")
+    search = document.get("search")
+    if isinstance(search, dict) and isinstance(search.get("space"), str):
+        # A file is named as seen from the recipe.
+        document["search"] = {**search, "space": str(path.parent / search["space"])}
     if data is not None:
         document["data"] = {**(document.get("data") or {}), "source": data}
     try:

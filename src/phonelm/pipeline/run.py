@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_stage(context: Context) -> Outcome:
-    """Write `run.json`: texts, and speeds of the model and of the deep and thin shape."""
+    """Write `run.json`: texts, and speeds of the model and of the fastest conventional shape."""
     recipe = context.recipe
     design = Design.load(context.path("design.json"))
     profile = DeviceProfile.load(context.path("device.json"))
@@ -24,8 +24,8 @@ def run_stage(context: Context) -> Outcome:
     speeds = {"chosen": _speeds(context, chosen, context.path("model.gguf"))}
     if chosen.config.activation in ("relu", "relu2"):
         speeds["chosen"]["without_dead_neurons"] = _sparse_decode(context, context.path("model.gguf"))
-    if design.conventional:
-        other = predict(design.conventional.config, profile, recipe.search.request)
+    if conventional := design.best_conventional:
+        other = predict(conventional.candidate.config, profile, recipe.search.request)
         speeds["conventional"] = _random_speeds(context, other)
     texts = _texts(context)
     document = {
@@ -82,10 +82,9 @@ def _random_speeds(context: Context, candidate: Candidate) -> dict[str, Any]:
     """Speeds of a shape nobody trained: weights are random, times are the same."""
     from phonelm.formats import write_random_gguf
 
-    search = context.recipe.search
     with temporary_folder() as folder:
-        path = Path(folder) / "deep-thin.gguf"
-        write_random_gguf(path, candidate.config, search.block_type, search.head_type)
+        path = Path(folder) / "conventional.gguf"
+        write_random_gguf(path, candidate.config, candidate.block_type, candidate.head_type)
         return _speeds(context, candidate, path)
 
 

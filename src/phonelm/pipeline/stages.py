@@ -26,7 +26,7 @@ def _machine(_recipe: Recipe) -> list[str]:
 
 
 def _profile(context: Context) -> Outcome:
-    profile = profile_device(context.recipe.profile_for_budget, progress=context.progress)
+    profile = profile_device(context.recipe.profile, progress=context.progress)
     profile.save(context.path("device.json"))
     memory = max(b.bytes_per_s for b in profile.bandwidth if b.buffer_bytes > 2**27)
     cache = max(b.bytes_per_s for b in profile.bandwidth if b.buffer_bytes <= 2**27)
@@ -41,13 +41,13 @@ def _search(context: Context) -> Outcome:
     profile = DeviceProfile.load(context.path("device.json"))
     design = search(context.recipe.search, profile, context.progress)
     design.save(context.path("design.json"))
-    for label, candidate in (("chosen", design.chosen), ("deep and thin", design.conventional)):
-        if candidate:
-            size = f"{candidate.num_parameters / 1e6:.2f}M parameters"
-            speeds = f"{candidate.prefill_tok_s:,.0f} tokens/s prefill, {candidate.decode_tok_s:,.0f} decode"
-            context.progress.line(f"  {label:<13} {candidate.name}: {size}; predicted {speeds}")
+    shown = [("chosen", design.chosen), *((one.name, one.candidate) for one in design.conventional)]
+    for label, candidate in shown:
+        size = f"{candidate.num_parameters / 1e6:.2f}M parameters"
+        speeds = f"{candidate.prefill_tok_s:,.0f} tokens/s prefill, {candidate.decode_tok_s:,.0f} decode"
+        context.progress.line(f"  {label:<14} {candidate.name}: {size}; predicted {speeds}")
     return Outcome(
-        f"{design.chosen.name}, the fastest of {design.num_shapes:,} shapes",
+        f"{design.chosen.name}, chosen of {design.num_shapes:,} shapes",
         design.chosen.config.model_dump(mode="json"),
     )
 
@@ -116,7 +116,7 @@ STAGES: tuple[Stage, ...] = (
         "profile",
         (),
         ("device.json",),
-        lambda recipe: recipe.profile_for_budget.model_dump(mode="json"),
+        lambda recipe: recipe.profile.model_dump(mode="json"),
         _profile,
         _machine,
     ),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phonelm.report.style import ACCENT, CHOSEN, MUTED, OTHER, PALETTE, draw
-from phonelm.search import Candidate, Design
+from phonelm.report.style import ACCENT, CHOSEN, MUTED, PALETTE, draw
+from phonelm.search import Candidate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,47 +40,6 @@ class SpeedPair:
     label: str
     predicted: float
     measured: float
-
-
-def front_figure(design: Design) -> str:
-    """All shapes, the Pareto front, the chosen one and the deep and thin one."""
-
-    def paint(axes: Axes) -> None:
-        for points, colour, size, label in (
-            (design.sample, MUTED, 6, "priced shapes (some)"),
-            (design.front, ACCENT, 16, "Pareto front"),
-        ):
-            axes.scatter(
-                [p.decode_ms for p in points],
-                [p.quality / 1e6 for p in points],
-                s=size,
-                c=colour,
-                alpha=0.5 if colour == MUTED else 0.9,
-                linewidths=0,
-                label=label,
-            )
-        _mark(axes, design.chosen, "*", 240, CHOSEN, "chosen")
-        if design.conventional:
-            _mark(axes, design.conventional, "D", 70, OTHER, "deep and thin")
-        axes.set_xlabel("predicted time a token in decode (ms)")
-        axes.set_ylabel("non-embedding parameters (millions)")
-        axes.legend(loc="lower right")
-
-    return draw("front", "Time a token against non-embedding parameters of all shapes", (7.6, 4.2), paint)
-
-
-def _mark(axes: Axes, candidate: Candidate, marker: str, size: float, colour: str, label: str) -> None:
-    axes.scatter(
-        [candidate.decode_ms],
-        [candidate.non_embedding / 1e6],
-        s=size,
-        c=colour,
-        marker=marker,
-        edgecolors="white",
-        linewidths=0.8,
-        label=label,
-        zorder=5,
-    )
 
 
 def loss_figure(curve: Curve) -> str:
@@ -152,6 +111,6 @@ def parts_figure(candidates: Sequence[tuple[str, Candidate]]) -> str:
         axes.invert_yaxis()
         axes.set_xlabel("predicted time a token in decode (µs)")
         axes.grid(axis="y", visible=False)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.28), ncols=6, handlelength=1, columnspacing=1)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handlelength=1, columnspacing=1)
 
-    return draw("parts", "Time of a token by part of the model", (7.6, 2.1), paint)
+    return draw("parts", "Time of a token by part of the model", (7.6, 1.1 + 0.42 * len(candidates)), paint)

@@ -1,55 +1,107 @@
-"""The conventional answer to a budget: a deep and thin shape with grouped-query attention."""
+"""The conventional answers to a budget: published shapes scaled to it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from phonelm.search.space import BLOCK, Shapes
-
-ASPECT = 576 / 30
-"""Width over depth of MobileLLM-125M (arXiv:2402.14905, table 10) and SmolLM2-135M."""
-FFN_RATIO = 1536 / 576
-GROUP = 3
+from phonelm.search.shapes import ACTIVATIONS, Shapes
+from phonelm.search.space_config import BLOCK
 
 
-def deep_and_thin(vocab_size: int, params: int, tolerance: float, *, gated: bool) -> Shapes | None:
-    """MobileLLM-125M's and SmolLM2-135M's shape scaled to `params` total parameters, or None where none fits.
+@dataclass(frozen=True)
+class Family:
+    """What stays of a published shape when it is scaled, and what the FFN's width takes up."""
 
-    Both have 30 layers of width 576, 9 heads of 64 with 3 KV heads, and a gated FFN of 1536. Kept: width over
-    depth, query heads a KV head, head size (halved for small models); the FFN width takes up the rest.
+    name: str
+    kept: str
+    """In words, for a report."""
+    group: int
+    """Query heads a KV head."""
+    gated: bool
+    activation: str
+    ffn_ratio: float
+    """Of the published shape; the scaled one's lies within a quarter of it."""
+    distance: Callable[[int, int], float]
+    """How far (hidden, layers) lies from what is kept."""
+
+
+def _aspect(of: float) -> Callable[[int, int], float]:
+    return lambda hidden, layers: abs(math.log(hidden / layers / of))
+
+
+def _depth(of: int) -> Callable[[int, int], float]:
+    # It matters more than the size of the heads.
+    return lambda _hidden, layers: 4 * abs(math.log(layers / of))
+
+
+FAMILIES = (
+    # SmolLM2-135M: 30 layers of 576, 9 heads of 64 with 3 KV heads, gated SiLU FFN of 1536.
+    Family("SmolLM2-135M", "width over depth, 3 query heads a KV head, gated SiLU FFN",
+           3, True, "silu", 1536 / 576, _aspect(576 / 30)),
+    # MobileLLM-125M (arXiv:2402.14905, table 10): the same sizes; its point is the depth.
+    Family("MobileLLM-125M", "30 layers (or as near as fits), 3 query heads a KV head, gated SiLU FFN",
+           3, True, "silu", 1536 / 576, _depth(30)),
+    # OPT-125M (arXiv:2205.01068, table 1): 12 layers of 768, 12 heads of 64, ReLU FFN of 3072.
+    Family("OPT-125M", "width over depth, multi-head attention, plain ReLU FFN of four times the width; its "
+           "learned positions, LayerNorms and biases are not: the runtime's cost tables are for RoPE and "
+           "RMSNorm", 1, False, "relu", 4.0, _aspect(768 / 12)),
+)  # fmt: skip
+
+_HALF_HEADS = math.log(1.5)
+"""Heads of half the size are as far from the published shape as proportions half as large again."""
+KEPT = {family.name: family.kept for family in FAMILIES}
+
+
+def conventional_shapes(vocab_size: int, params: int, tolerance: float) -> dict[str, Shapes]:
+    """Each family scaled to `params` total parameters, by name; without those that do not fit."""
+    found = {family.name: scaled(family, vocab_size, params, tolerance) for family in FAMILIES}
+    return {name: shapes for name, shapes in found.items() if shapes is not None}
+
+
+def scaled(family: Family, vocab_size: int, params: int, tolerance: float) -> Shapes | None:
+    """The shape of a family nearest to its published one with `params` ± `tolerance`, or None.
+
+    Heads are of 64, or of 32 where that keeps much more of the rest; embeddings are tied; the FFN's width
+    takes up what is over.
     """
-    best: tuple[float, tuple[int, ...]] | None = None
-    for head_dim in (64, 32):
-        for kv_heads in range(1, 65):
-            hidden = head_dim * GROUP * kv_heads
-            for layers in range(2, 129):
-                width = _ffn_width(vocab_size, params, hidden, layers, head_dim, kv_heads, gated)
-                ratio = width / hidden / (FFN_RATIO if gated else FFN_RATIO * 1.5)
-                if not 0.8 <= ratio <= 1.25:
-                    continue
-                shape = (hidden, layers, head_dim, GROUP * kv_heads, kv_heads, width)
-                total = int(_shapes(vocab_size, shape, gated).total[0])
-                if abs(total - params) > tolerance * params:
-                    continue
-                distance = abs(math.log(hidden / layers / ASPECT)) + abs(math.log(ratio))
-                if best is None or distance < best[0]:
-                    best = (distance, shape)
-        if best:
-            break
-    return _shapes(vocab_size, best[1], gated) if best else None
+    fitting = [
+        (distance + penalty, shape)
+        for head_dim, penalty in ((64, 0.0), (32, _HALF_HEADS))
+        for distance, shape in _fitting(family, vocab_size, params, tolerance, head_dim)
+    ]
+    return _shapes(vocab_size, min(fitting)[1], family) if fitting else None
 
 
-def _ffn_width(
-    vocab_size: int, params: int, hidden: int, layers: int, head_dim: int, kv_heads: int, gated: bool
-) -> int:
+def _fitting(
+    family: Family, vocab_size: int, params: int, tolerance: float, head_dim: int
+) -> Iterator[tuple[float, tuple[int, ...]]]:
+    """Distances from the published proportions and shapes within the budget."""
+    for kv_heads in range(1, 65):
+        hidden = head_dim * family.group * kv_heads
+        for layers in range(2, 129):
+            distance = family.distance(hidden, layers)
+            width = _ffn_width(family, vocab_size, params, hidden, layers, head_dim * kv_heads)
+            ratio = width / hidden / family.ffn_ratio
+            if hidden % BLOCK or not 0.8 <= ratio <= 1.25:
+                continue
+            shape = (hidden, layers, head_dim, family.group * kv_heads, kv_heads, width)
+            total = int(_shapes(vocab_size, shape, family).total[0])
+            if abs(total - params) <= tolerance * params:
+                yield distance + abs(math.log(ratio)), shape
+
+
+def _ffn_width(family: Family, vocab_size: int, params: int, hidden: int, layers: int, kv_width: int) -> int:
     """FFN width in whole blocks that brings the total nearest to `params`."""
-    attention = 2 * hidden * head_dim * (GROUP + 1) * kv_heads
+    attention = 2 * hidden * kv_width * (family.group + 1)
     rest = params - hidden * (vocab_size + 1) - layers * (attention + 2 * hidden)
-    return max(round(rest / (layers * hidden * (3 if gated else 2)) / BLOCK), 0) * BLOCK
+    return max(round(rest / (layers * hidden * (3 if family.gated else 2)) / BLOCK), 0) * BLOCK
 
 
-def _shapes(vocab_size: int, shape: tuple[int, ...], gated: bool) -> Shapes:
-    kind = (np.array([gated]), np.array([0 if gated else 2], dtype=np.int8), np.array([True]))
+def _shapes(vocab_size: int, shape: tuple[int, ...], family: Family) -> Shapes:
+    activation = ACTIVATIONS.index(family.activation)
+    kind = (np.array([family.gated]), np.array([activation], dtype=np.int8), np.array([True]))
     return Shapes(vocab_size, *kind, *(np.array([size], dtype=np.int32) for size in shape))
