@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from phonelm.bench.limits import with_limits
 from phonelm.bench.memory import rss_bytes
@@ -19,6 +20,7 @@ from phonelm.bench.result import BenchResult
 from phonelm.bench.speed import time_model
 
 _SIGKILL = 9
+_Answer = TypeVar("_Answer")
 
 
 def measure_file(
@@ -46,11 +48,18 @@ def measure_file(
         # What does not fit into memory together with its keys and values is refused before it is read.
         "context_length": prompt_tokens + generate,
     }
-    answer = _ask_worker((resolve(path), load_options, (prompt_tokens, generate, repeats)))
+    return in_own_process(_load_and_measure, resolve(path), load_options, (prompt_tokens, generate, repeats))
+
+
+def in_own_process(function: Callable[..., _Answer], path: Path, *arguments: Any) -> _Answer:
+    """Call a module's function with a model's path and more in a process that ends when this call does.
+
+    Raises what the function raises, and `MemoryError` when the process was killed.
+    """
+    answer = _ask_worker((function, path, *arguments))
     if isinstance(answer, BaseException):
         raise answer
-    assert isinstance(answer, BenchResult)
-    return answer
+    return answer  # type: ignore[no-any-return]
 
 
 def _ask_worker(job: Any) -> Any:
@@ -74,21 +83,21 @@ def _ask_worker(job: Any) -> Any:
         finally:
             process.kill()
     if code == -_SIGKILL:
-        raise MemoryError(f"the process that measured {job[0]} was killed")
+        raise MemoryError(f"the process that measured {job[1]} was killed")
     if code != 0:
-        raise RuntimeError(f"the process that measured {job[0]} ended with {code}")
+        raise RuntimeError(f"the process that measured {job[1]} ended with {code}")
     return pickle.loads(answer)
 
 
 def work() -> None:
     """Do the job on standard input; the answer, a result or an exception, goes to standard output."""
     try:
-        job = pickle.load(sys.stdin.buffer)
+        function, *arguments = pickle.load(sys.stdin.buffer)
     except EOFError:  # the other process ended before it had asked for anything
         return
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        answer: Any = _load_and_measure(*job)
+        answer: Any = function(*arguments)
     except Exception as error:
         if os.environ.get("PHONELM_DEBUG"):
             traceback.print_exc()

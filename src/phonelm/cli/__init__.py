@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from phonelm.cli.errors import guarded, is_usage_error
 
@@ -22,15 +23,24 @@ VERBS = (
     "generate",
     "chat",
     "bench",
+    "survey",
     "pull",
     "models",
 )
+
+
+class _InOrder(TyperGroup):
+    """Lists the verbs as they stand in `VERBS`; typer puts those with subcommands last."""
+
+    def list_commands(self, _context: object) -> list[str]:
+        return list(VERBS)
 
 
 def make_app() -> typer.Typer:
     """Return the command with all its verbs; a verb imports what it needs when it runs."""
     app = typer.Typer(
         name="phonelm",
+        cls=_InOrder,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -40,7 +50,10 @@ def make_app() -> typer.Typer:
     app.callback()(_root)
     for verb in VERBS:
         module = importlib.import_module(f"phonelm.cli.{verb}")
-        app.command(verb)(guarded(getattr(module, verb)))
+        if hasattr(module, "make_group"):
+            app.add_typer(module.make_group(), name=verb)
+        else:
+            app.command(verb)(guarded(getattr(module, verb)))
     return app
 
 

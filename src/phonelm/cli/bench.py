@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def bench(
     context: typer.Context,
-    models: Annotated[list[str], typer.Argument(help="GGUF files, run folders or known names.")],
+    models: Annotated[
+        list[str] | None, typer.Argument(help="GGUF files, run folders or known names.")
+    ] = None,
     prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 512,
     generate: Annotated[int, typer.Option(min=1, help="Tokens to make.")] = 128,
     repeats: Annotated[int, typer.Option(min=1, help="Runs; the median is shown.")] = 3,
@@ -32,6 +34,30 @@ def bench(
     layers: Annotated[
         bool, typer.Option("--layers", help="Also show the dead neurons of ReLU models by layer.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="local, adb (the only phone), adb:SERIAL or ssh:HOST.")
+    ] = "local",
+    program: Annotated[
+        Path | None,
+        typer.Option(help="Static phonelm-cli for the device, if not that of PHONELM_CLI or `make arm`."),
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="Measure a suite instead: slm, the survey's models with random weights."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Of a suite, this model only (may be repeated; * is anything).")
+    ] = None,
+    max_params: Annotated[
+        str | None, typer.Option(help="Of a suite, models up to this size: 2B, 500M.")
+    ] = None,
+    quantization: Annotated[
+        str | None,
+        typer.Option(help="Of a suite, types of the weights: q4_0,q8_0. One model in all if not given."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Of a suite, the file that keeps its rows.")
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of a table.")
     ] = False,
@@ -46,12 +72,29 @@ def bench(
     \b
     Example:
       phonelm bench smollm2-135m-instruct runs/nano --prompt 512 --generate 128 --repeats 5
+      phonelm bench --suite slm --max-params 2B
+      phonelm bench --device adb smollm2-135m-instruct
     """
+    from phonelm.cli import bench_device, bench_suite
+
+    models = models or []
+    bench_suite.check_suite_usage(context, models, suite)
+    bench_device.check_usage(context, device, program, layers)
+    if device != "local" and not suite:
+        options: dict[str, Any] = {"num_threads": threads, "isa": isa, "sparse_ffn": not dense, "kv_type": kv}
+        bench_device.run(device, program, models, (prompt, generate, repeats), options, json_)
+        return
+    if device == "local":
+        _check_options(context, isa, kv)
+        isa = isa or (os.environ.get("PHONELM_ISA") if suite else None)
+    if suite:
+        forced = {"threads": threads, "isa": isa}
+        bench_suite.run(only or [], max_params, quantization, out, (device, program), forced, json_)
+        return
     from phonelm.bench import check_file
     from phonelm.engine import resolve
 
-    _check_options(context, isa, kv)
-    options: dict[str, Any] = {
+    options = {
         "prompt_tokens": prompt,
         "generate": generate,
         "repeats": repeats,

@@ -17,7 +17,6 @@ _EXTRA_OF = {
     "transformers": "train",
     "tokenizers": "train",
     "safetensors": "train",
-    "yaml": "train",
     "datasets": "train",
     "huggingface_hub": "train",
     "pyarrow": "train",

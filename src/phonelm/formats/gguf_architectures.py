@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,19 +91,26 @@ _OWN = Architecture(scalings=(None,))
 def gguf_architecture(config: DecoderConfig) -> str:
     """The `general.architecture` of a decoder; `ValueError` if the runtime cannot run it."""
     name = _nearest(config)
+    for feature in lacking_features(config):
+        # Which scalings there are depends on the architecture.
+        kind = f"{name} " if feature.startswith("rope_scaling") else ""
+        raise ValueError(f"the runtime has no {kind}decoders with {feature}")
+    return name
+
+
+def lacking_features(config: DecoderConfig) -> Iterator[str]:
+    """Everything in a decoder that the runtime cannot run, as `field = value`."""
+    name = _nearest(config)
     kind = ARCHITECTURES.get(name, _OWN)
     for key, allowed in {**_PLAIN, **kind.allowed()}.items():
         if getattr(config, key) not in allowed:
-            raise ValueError(f"the runtime has no decoders with {key} = {getattr(config, key)}")
+            yield f"{key} = {getattr(config, key)}"
     if name == "phonelm" and config.activation not in ("relu", "relu2", "silu"):
-        raise ValueError(f"the runtime has no decoders with activation = {config.activation}")
+        yield f"activation = {config.activation}"
     if (scaling := config.rope_scaling.kind if config.rope_scaling else None) not in kind.scalings:
-        raise ValueError(f"the runtime has no {name} decoders with rope_scaling = {scaling}")
+        yield f"rope_scaling = {scaling}"
     if name == "smollm3" and config.rope_layers != smollm3_rope_layers(config.num_layers):
-        raise ValueError(
-            "the runtime has no decoders with these rope_layers; all but every fourth must rotate"
-        )
-    return name
+        yield "these rope_layers; all but every fourth must rotate"
 
 
 def _nearest(config: DecoderConfig) -> str:

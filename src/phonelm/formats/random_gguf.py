@@ -29,9 +29,11 @@ def write_random_gguf(
     embedding_type: str = "q8_0",
     seed: int = 0,
     dead_fraction: float | None = None,
+    head_type: str | None = None,
 ) -> None:
     """Write a loadable model with random weights of variance 1 / columns and a tokenizer of bytes.
 
+    `head_type` is that of an untied head, None: the embedding's.
     `dead_fraction` is the expected share of FFN neurons whose gate is negative, others for each token (half
     of them without it): a few channels of the residual are constant, and each gate's weights there move its
     normal distribution. Blocks are drawn as bytes, which takes about a second a GB. Raises `ValueError` for a
@@ -47,7 +49,7 @@ def write_random_gguf(
     }
     if dead_fraction is not None:
         _check_dead(config, dead_fraction)
-    write_gguf(path, metadata, _tensors(config, block_type, embedding_type, seed, dead_fraction))
+    write_gguf(path, metadata, _tensors(config, (block_type, embedding_type, head_type), seed, dead_fraction))
 
 
 def _check_dead(config: DecoderConfig, dead_fraction: float) -> None:
@@ -58,14 +60,16 @@ def _check_dead(config: DecoderConfig, dead_fraction: float) -> None:
 
 
 def _tensors(
-    config: DecoderConfig, block_type: str, embedding_type: str, seed: int, dead_fraction: float | None
+    config: DecoderConfig, types: tuple[str, str, str | None], seed: int, dead_fraction: float | None
 ) -> Iterator[tuple[str, GgufTensor]]:
+    block_type, embedding_type, head_type = types
     rng = np.random.default_rng(seed)
     for tensor in model_tensors(config):
         if tensor.role in ("vector", "constant"):
             yield tensor.name, np.ones(tensor.shape, np.float32)
             continue
-        weight_type = stored_type(tensor, block_type, embedding_type)
+        outer_type = head_type if head_type and tensor.role == "head" else embedding_type
+        weight_type = stored_type(tensor, block_type, outer_type)
         if dead_fraction is None:
             yield tensor.name, _random(tensor, weight_type, tensor.shape[-1] ** -0.5, rng)
         else:
