@@ -43,11 +43,11 @@ arm: install
 # The native core once more, with warnings as errors.
 native-check: install
 	$(BIN)/cmake -S native -B build/check -G Ninja -DPHONELM_WERROR=ON -DPHONELM_PROGRAM=ON -DCMAKE_BUILD_TYPE=Debug \
-		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+		-DCMAKE_CXX_FLAGS_DEBUG=-O0 -DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(BIN)/cmake --build build/check --parallel $(NINJA_JOBS)
 
 # Broken files and any text against the reader, the loader and the tokenizers: make fuzz FUZZ_SECONDS=3600.
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 6
 fuzz: install
 	native/fuzz/run.sh $(FUZZ_SECONDS)
 
