@@ -21,6 +21,7 @@ from phonelm.profile import DeviceProfile, ProfileConfig, profile_device
 from phonelm.progress import TerminalProgress
 from phonelm.search import Request, predict
 from phonelm.search.measure import measure_models
+from phonelm.search.verification import agreement
 
 SILU, RELU, RELU2 = ("gated", "silu"), ("gated", "relu"), ("plain", "relu2")
 # Vocabulary, width, layers, heads, KV heads, head size, FFN width, FFN; the head is tied.
@@ -114,23 +115,15 @@ def config_of(numbers: tuple[int, int, int, int, int, int, int, tuple[str, str]]
     return DecoderConfig.model_validate({**fields, "tie_embeddings": True, "context_length": 2048})
 
 
-def summary_of(rows: list[dict[str, Any]]) -> dict[str, float]:
+def summary_of(rows: list[dict[str, Any]]) -> dict[str, float | None]:
     """Errors as shares of what was measured, and Spearman's rank correlation."""
-    predicted, measured = (
-        np.array([row[f"{kind}_ms"] for row in rows]) for kind in ("predicted", "measured")
-    )
-    errors = predicted / measured - 1
-    ranks = [np.argsort(np.argsort(values)) for values in (predicted, measured)]
-    return {
-        "median_error": float(np.median(np.abs(errors))),
-        "worst_error": float(np.max(np.abs(errors))),
-        "bias": float(np.median(errors)),
-        "rank_correlation": float(np.corrcoef(ranks[0], ranks[1])[0, 1]),
-    }
+    predicted, measured = ([row[f"{kind}_ms"] for row in rows] for kind in ("predicted", "measured"))
+    bias = float(np.median(np.divide(predicted, measured) - 1))
+    return {**agreement(predicted, measured).model_dump(), "bias": bias}
 
 
 def print_rows(
-    profile: DeviceProfile, rows: list[dict[str, Any]], summary: dict[str, dict[str, float]]
+    profile: DeviceProfile, rows: list[dict[str, Any]], summary: dict[str, dict[str, float | None]]
 ) -> None:
     """The table a person reads."""
     state = profile.conditions
@@ -147,7 +140,8 @@ def print_rows(
             f"{row['usual_share']:4.0%} in the usual state"
         )
     for phase, numbers in summary.items():
-        print(phase, ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in numbers.items()))
+        known = {name: value for name, value in numbers.items() if value is not None}
+        print(phase, ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in known.items()))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from measures import tables
 from phonelm import _native
 from phonelm.arch.arithmetic import BLOCKS
 from phonelm.files import provenance
-from phonelm.profile.operators import number
+from phonelm.profile.asking import number
 
 Job = dict[str, Any]
 BASE = "q4_0"

@@ -32,6 +32,7 @@ Verb measure_verb() {
           "\"machine\" is answered with JSON; an operator with the seconds of a call:\n"
           "  matmul type= rows= cols=           attention heads= kv_heads= head_dim= context=\n"
           "  norm hidden=                       activation intermediate=\n"
+          "  neurons type= gated= hidden= intermediate= live_percent=\n"
           "  pass vocab= hidden=                sampling vocab=\n"
           "  barrier\n"
           "all with tokens=1 footprint=0 min_ms=5 isa= threads=0 where not given otherwise (the last two "

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
+
+from phonelm.bench.memory import peak_rss_bytes
+
+if TYPE_CHECKING:
+    from phonelm import _native
 
 
 class Spread(BaseModel):
@@ -23,32 +29,18 @@ class Spread(BaseModel):
         return cls(median=statistics.median(values), low=min(values), high=max(values))
 
 
-class Timing(BaseModel):
-    """What one model did: speeds in tokens per second, times in seconds, sizes in bytes.
+class Loaded(BaseModel):
+    """A model in memory: how it was loaded, the kernels that run it, and what it takes.
 
     The peak is made of four parts: `base_bytes`, `weight_bytes`, `kv_bytes` and `buffer_bytes`.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    model: str
-    """File name of the model."""
-    path: str
     isa: str
     """Instruction set of the kernels that ran."""
     prefill_threads: int
     decode_threads: int
-    kv_type: str
-    weight_types: dict[str, int]
-    """Packed bytes by tensor type, the most first: which matrix kernels ran, and on how much."""
-    prompt_tokens: int
-    generated_tokens: int
-    """Tokens evaluated one at a time after the prompt."""
-    repeats: int
-    prefill_tok_s: Spread
-    decode_tok_s: Spread
-    first_token_s: Spread
-    """From the first token of the prompt to the first of the answer, model loaded and warm."""
     load_s: float
     file_bytes: int
     base_bytes: int
@@ -61,14 +53,65 @@ class Timing(BaseModel):
     """All else at the peak, never below 0: working memory, tokenizer, pages of the file while it is read."""
     peak_rss_bytes: int
     """The most memory the process held at once; 0 where the system does not tell."""
-    decode_bytes_per_token: int
-    """What a generated token reads: weights without skipped neurons, keys and values on average."""
+
+    @classmethod
+    def of(cls, native: _native.Model, load_s: float, base_bytes: int, kv_bytes: int) -> Loaded:
+        """What a model of this process tells, and the process's peak up to now."""
+        peak = peak_rss_bytes()
+        return Loaded(
+            isa=native.isa,
+            prefill_threads=native.prefill_threads,
+            decode_threads=native.decode_threads,
+            load_s=load_s,
+            file_bytes=native.file_bytes,
+            base_bytes=base_bytes,
+            weight_bytes=native.weight_bytes,
+            kv_bytes=kv_bytes,
+            buffer_bytes=max(peak - base_bytes - native.weight_bytes - kv_bytes, 0),
+            peak_rss_bytes=peak,
+        )
+
+
+class DeviceTiming(Loaded):
+    """What one model did on any device: speeds in tokens per second, times in seconds, sizes in bytes."""
+
+    model: str
+    """File name of the model."""
+    kv_type: str
+    prompt_tokens: int
+    generated_tokens: int
+    """Tokens evaluated one at a time after the prompt."""
+    repeats: int
+    prefill_tok_s: Spread
+    decode_tok_s: Spread
+    first_token_s: Spread
+    """From the first token of the prompt to the first of the answer, model loaded and warm."""
     dense_bytes_per_token: int
-    """The same if no neuron was skipped."""
+    """What a generated token reads if no neuron is skipped: weights, keys and values on average."""
     bandwidth_bytes_per_s: float
     """At which decode's threads read the weights where they lie and do nothing else."""
     live_fractions: list[float]
     """Of FFN neurons by layer, mean over the generated tokens; empty where all neurons are computed."""
+
+    @property
+    def prefill_s(self) -> float:
+        """Seconds for the whole prompt, the median."""
+        return self.prompt_tokens / self.prefill_tok_s.median
+
+    @property
+    def decode_s(self) -> float:
+        """Seconds a token, the median."""
+        return 1 / self.decode_tok_s.median
+
+
+class Timing(DeviceTiming):
+    """What one model did on this machine, with what only Python tells of it."""
+
+    path: str
+    weight_types: dict[str, int]
+    """Packed bytes by tensor type, the most first: which matrix kernels ran, and on how much."""
+    decode_bytes_per_token: int
+    """What a generated token reads: `dense_bytes_per_token` without skipped neurons."""
     prefill_ops_per_token: float
     """Two for each multiply-add of the prompt's matrices, attention and head, over its tokens."""
     output_sha256: str

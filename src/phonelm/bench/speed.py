@@ -19,8 +19,8 @@ from phonelm.bench.limits import (
     skipped_bytes,
     with_limits,
 )
-from phonelm.bench.memory import peak_rss_bytes, rss_bytes
-from phonelm.bench.result import BenchResult, Spread, Timing
+from phonelm.bench.memory import rss_bytes
+from phonelm.bench.result import BenchResult, Loaded, Spread, Timing
 
 if TYPE_CHECKING:
     from phonelm.engine import Model
@@ -46,16 +46,14 @@ def time_model(
 ) -> Timing:
     """The part of `measure` that needs the model; `base_bytes` is what the process held without it."""
     runs = _runs(model, prompt_tokens, generate, repeats)
-    native, sizes, peak = model.native, packed_bytes(model.native), peak_rss_bytes()
-    kv_bytes = runs[0].kv_bytes
+    native, sizes = model.native, packed_bytes(model.native)
+    loaded = Loaded.of(native, load_s, base_bytes, runs[0].kv_bytes)
     live = [statistics.mean(shares) for shares in zip(*(run.live_fractions for run in runs), strict=True)]
     dense_bytes = decode_bytes(sizes, model.config, prompt_tokens, generate, model.kv_type)
     return Timing(
+        **loaded.model_dump(),
         model=model.path.name,
         path=str(model.path),
-        isa=native.isa,
-        prefill_threads=native.prefill_threads,
-        decode_threads=native.decode_threads,
         kv_type=model.kv_type,
         weight_types=bytes_by_type(sizes, native.tensor_types),
         prompt_tokens=prompt_tokens,
@@ -64,13 +62,6 @@ def time_model(
         prefill_tok_s=Spread.of([prompt_tokens / run.prefill_s for run in runs]),
         decode_tok_s=Spread.of([generate / run.decode_s for run in runs]),
         first_token_s=Spread.of([run.prefill_s for run in runs]),
-        load_s=load_s,
-        file_bytes=native.file_bytes,
-        base_bytes=base_bytes,
-        weight_bytes=native.weight_bytes,
-        kv_bytes=kv_bytes,
-        buffer_bytes=max(peak - base_bytes - native.weight_bytes - kv_bytes, 0),
-        peak_rss_bytes=peak,
         decode_bytes_per_token=dense_bytes - skipped_bytes(sizes, native.tensor_types, model.config, live),
         dense_bytes_per_token=dense_bytes,
         bandwidth_bytes_per_s=best_rate(native.read_bandwidth),

@@ -9,12 +9,14 @@ a prediction is checked.
 from __future__ import annotations
 
 import math
+import statistics
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phonelm.profile.asking import Ask, number
 from phonelm.profile.tables import Bound
 
 TOLERANCE = 0.12
@@ -56,20 +58,21 @@ class Conditions(BaseModel):
     drift: float
     """How much slower (above 0) the last measurements of the cells were than the first."""
 
-    def count(self, sample: Timed, bound: Bound) -> bool:
-        """Whether the rate that bounds a measurement was usual before and after it."""
-        return usual(sample, bound, Probe(self.bytes_per_s, self.ops_per_s))
+    @property
+    def rates(self) -> Probe:
+        """Both rates of the usual state."""
+        return Probe(self.bytes_per_s, self.ops_per_s)
 
-    def probe(self, ask: Callable[[str], str]) -> Probe:
+    def probe(self, ask: Ask) -> Probe:
         """Both rates now, on the device that answers."""
         return take_probe(ask, self.isa, self.num_threads, self.probe_bytes)
 
 
-def take_probe(ask: Callable[[str], str], isa: str, num_threads: int, num_bytes: int) -> Probe:
+def take_probe(ask: Ask, isa: str, num_threads: int, num_bytes: int) -> Probe:
     """Measure both rates: a few milliseconds."""
     team = f"isa={isa} threads={num_threads}"
-    seconds = float(ask(f"matmul {_MATRIX} min_ms=1 {team}"))
-    return Probe(float(ask(f"bandwidth bytes={num_bytes} min_ms=0 {team}")), _MATRIX_OPS / seconds)
+    seconds = number(ask, f"matmul {_MATRIX} min_ms=1 {team}")
+    return Probe(number(ask, f"bandwidth bytes={num_bytes} min_ms=0 {team}"), _MATRIX_OPS / seconds)
 
 
 _MATRIX = "type=q8_0 rows=512 cols=512 tokens=256"
@@ -83,6 +86,18 @@ def usual(sample: Timed, bound: Bound, rates: Probe) -> bool:
     # The short probe is noisy: of two the middle counts.
     middle = math.sqrt(sample.before.ops_per_s * sample.after.ops_per_s)
     return same(middle, rates.ops_per_s)
+
+
+def counted(samples: Sequence[Timed], bound: Bound, rates: Probe) -> list[float]:
+    """Seconds of the samples in the state of these rates; of all where there is none."""
+    kept = [sample.seconds for sample in samples if usual(sample, bound, rates)]
+    return kept or [sample.seconds for sample in samples]
+
+
+def relative_range(values: Sequence[float]) -> float:
+    """How far repeats lie apart: their range over their median, 0 for a median of 0."""
+    middle = statistics.median(values)
+    return (max(values) - min(values)) / middle if middle > 0 else 0.0
 
 
 def same(rate: float, other: float) -> bool:

@@ -12,13 +12,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from phonelm.profile.conditions import Conditions, Probe, Timed, same, take_probe, usual, usual_rates
+from phonelm.profile.asking import Ask, number
+from phonelm.profile.conditions import (
+    Conditions,
+    Probe,
+    Timed,
+    counted,
+    relative_range,
+    same,
+    take_probe,
+    usual_rates,
+)
 from phonelm.profile.grid import CostGrid
 from phonelm.profile.tables import Table
 from phonelm.progress import Progress
 
-Ask = Callable[[str], str]
-"""Gives the answer to a request of the measuring protocol (`native/bench/protocol.h`)."""
 PROBE_EVERY_S = 0.04
 
 
@@ -50,19 +58,9 @@ class Cell:
     samples: list[Timed] = field(default_factory=list)
     """One a pass."""
 
-    def seconds(self, rates: Probe) -> float:
-        """Median of the repeats in the usual state; of all where there is none."""
-        return statistics.median(self._counted(rates))
-
-    def spread(self, rates: Probe) -> float:
-        """Range of those repeats over their median."""
-        counted = self._counted(rates)
-        middle = statistics.median(counted)
-        return (max(counted) - min(counted)) / middle if middle > 0 else 0.0
-
-    def _counted(self, rates: Probe) -> list[float]:
-        kept = [sample.seconds for sample in self.samples if usual(sample, self.table.bound, rates)]
-        return kept or [sample.seconds for sample in self.samples]
+    def counted(self, rates: Probe) -> list[float]:
+        """Seconds of the repeats in the usual state; of all where there is none."""
+        return counted(self.samples, self.table.bound, rates)
 
 
 @dataclass
@@ -92,11 +90,12 @@ def measure_operators(
     rates = usual_rates(run.probes)
     grids = {
         table.name: CostGrid(
-            axes=table.axes, seconds=[cell.seconds(rates) for cell in cells if cell.table is table]
+            axes=table.axes,
+            seconds=[statistics.median(cell.counted(rates)) for cell in cells if cell.table is table],
         )
         for table in tables
     }
-    spread = statistics.median(cell.spread(rates) for cell in cells)
+    spread = statistics.median(relative_range(cell.counted(rates)) for cell in cells)
     return Measured(grids, _conditions(settings, run, rates), spread, num_passes)
 
 
@@ -111,15 +110,6 @@ def _conditions(settings: Settings, run: _Run, rates: Probe) -> Conditions:
         usual_share=sum(near) / len(near),
         drift=_drift(run.cells),
     )
-
-
-def number(ask: Ask, request: str) -> float:
-    """The number that answers a request. Raises `ValueError` with the request where it is refused."""
-    answer = ask(request)
-    try:
-        return float(answer)
-    except ValueError:
-        raise ValueError(f"{request}: {answer.removeprefix('error: ')}") from None
 
 
 class _Run:

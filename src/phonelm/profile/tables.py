@@ -18,7 +18,6 @@ NEURON_COLUMNS = 64
 """What its width must be a multiple of."""
 _LARGEST_CACHE_MB = 128
 """Of which a footprint of eight times its size can still be measured."""
-_LIVE: dict[str, dict[str, int]] = {"decode": {}, "prefill": {"live_percent": 50}}
 
 Sizes = dict[str, int]
 Bound = Literal["memory", "arithmetic"]
@@ -64,79 +63,82 @@ def cost_tables(
     What is read from memory costs less where the weights of the whole model, its footprint, stay in a cache.
     """
     footprints = _footprints(last_cache_bytes, quick)
-    wide, rows = _doublings(64, 8192), _doublings(2 * PANEL_ROWS * num_threads, 16384)
-    cold = {"footprint": footprints[-1] << 20}
-    tables = [
-        Table(
-            "decode.matmul_block",
-            "matmul",
-            {
-                "footprint_mb": footprints,
-                "rows": rows[:: 2 if quick else 1],
-                "cols": wide[:: 2 if quick else 1],
-            },
-            {"type": block_type},
-        ),
-        Table(
-            "decode.attention",
-            "attention",
-            {"footprint_mb": [footprints[0], footprints[-2]], **_heads(quick, [16, 256, 1024], [4096])},
-        ),
+    matrices = {"rows": _doublings(2 * PANEL_ROWS * num_threads, 16384), "cols": _doublings(64, 8192)}
+    return [
+        *_decode_matrices(quick, matrices, footprints, block_type),
+        *_prefill_matrices(quick, matrices, footprints[-1] << 20, block_type),
+        _head(quick, footprints, head_type),
+        Table("sampling", "sampling", {"vocab": [1024, 8192, 49152]}),
+        Table("barrier", "barrier", {}),
+        *_vectors(quick, "decode", 1),
+        *_vectors(quick, "prefill", CHUNK_TOKENS),
+        *(_neurons(quick, footprints, block_type) if block_type in NEURON_TYPES else []),
+    ]
+
+
+def _decode_matrices(
+    quick: bool, matrices: dict[str, list[int]], footprints: list[int], block_type: str
+) -> list[Table]:
+    sizes = {name: points[:: 2 if quick else 1] for name, points in matrices.items()}
+    heads = _heads([16, 256, 1024] if quick else [16, 256, 1024, 4096])
+    warm_and_cold = {"footprint_mb": [footprints[0], footprints[-2]]}
+    return [
+        Table("decode.matmul_block", "matmul", {"footprint_mb": footprints, **sizes}, {"type": block_type}),
+        Table("decode.attention", "attention", {**warm_and_cold, **heads}),
+    ]
+
+
+def _prefill_matrices(
+    quick: bool, matrices: dict[str, list[int]], footprint: int, block_type: str
+) -> list[Table]:
+    tokens = [16, CHUNK_TOKENS] if quick else [16, 64, CHUNK_TOKENS]
+    sizes = {name: points[::2] for name, points in matrices.items()}
+    return [
         Table(
             "prefill.matmul_block",
             "matmul",
-            {
-                "tokens": [16, CHUNK_TOKENS] if quick else [16, 64, CHUNK_TOKENS],
-                "rows": rows[::2],
-                "cols": wide[::2],
-            },
-            {"type": block_type, **cold},
+            {"tokens": tokens, **sizes},
+            {"type": block_type, "footprint": footprint},
         ),
         Table(
             "prefill.attention",
             "attention",
-            _heads(True, [CHUNK_TOKENS, 2 * CHUNK_TOKENS], [] if quick else [4 * CHUNK_TOKENS]),
-            {"tokens": CHUNK_TOKENS, **cold},
+            _heads([CHUNK_TOKENS, 2 * CHUNK_TOKENS]),
+            {"tokens": CHUNK_TOKENS, "footprint": footprint},
         ),
-        Table(
-            "head",
-            "matmul",
-            {
-                "footprint_mb": footprints,
-                "rows": [1024, 8192, 49152],
-                "cols": [64, 512, 2048] if quick else _doublings(64, 2048),
-            },
-            {"type": head_type},
-        ),
-        Table("sampling", "sampling", {"vocab": [1024, 8192, 49152]}),
-        Table("barrier", "barrier", {}),
     ]
+
+
+def _head(quick: bool, footprints: list[int], head_type: str) -> Table:
+    cols = [64, 512, 2048] if quick else _doublings(64, 2048)
+    axes = {"footprint_mb": footprints, "rows": [1024, 8192, 49152], "cols": cols}
+    return Table("head", "matmul", axes, {"type": head_type})
+
+
+def _vectors(quick: bool, phase: str, tokens: int) -> list[Table]:
+    """What is done to a token's numbers between the matrices."""
     narrow = [64, 512, 4096] if quick else [64, 256, 1024, 4096]
-    for phase, tokens in (("decode", 1), ("prefill", CHUNK_TOKENS)):
-        said = {"tokens": tokens}
-        if block_type in NEURON_TYPES:
-            tables += [
-                Table(
-                    f"{phase}.neurons_{kind}",
-                    "neurons",
-                    _neurons(quick, [footprints[0], footprints[-2]] if tokens == 1 else []),
-                    {"type": block_type, "gated": int(kind == "gated"), **said, **_LIVE[phase]},
-                )
-                for kind in ("gated", "plain")
-            ]
-        tables += [
-            Table(f"{phase}.norm", "norm", {"hidden": narrow}, said),
-            Table(f"{phase}.activation", "activation", {"intermediate": [*narrow, 8192]}, said),
-            Table(f"{phase}.overhead", "pass", {"hidden": [64, 1024]}, {"vocab": 8192, **said}),
-        ]
-    return tables
+    said = {"tokens": tokens}
+    return [
+        Table(f"{phase}.norm", "norm", {"hidden": narrow}, said),
+        Table(f"{phase}.activation", "activation", {"intermediate": [*narrow, 8192]}, said),
+        Table(f"{phase}.overhead", "pass", {"hidden": [64, 1024]}, {"vocab": 8192, **said}),
+    ]
 
 
-def _neurons(quick: bool, footprints: list[int]) -> dict[str, list[int]]:
+def _neurons(quick: bool, footprints: list[int], block_type: str) -> list[Table]:
     """In decode by the live share; a prompt's neurons are all computed."""
-    doublings = slice(None, None, 2 if quick or not footprints else 1)
-    sizes = {"hidden": _doublings(256, 4096)[doublings], "intermediate": _doublings(512, 8192)[doublings]}
-    return {"footprint_mb": footprints, "live_percent": [10, 50, 100], **sizes} if footprints else sizes
+    sizes = {"hidden": _doublings(256, 4096), "intermediate": _doublings(512, 8192)}
+    coarse = {name: points[::2] for name, points in sizes.items()}
+    live = {"footprint_mb": [footprints[0], footprints[-2]], "live_percent": [10, 50, 100]}
+    tables = []
+    for kind, gated in (("gated", 1), ("plain", 0)):
+        said = {"type": block_type, "gated": gated}
+        alone, together = {**said, "tokens": 1}, {**said, "tokens": CHUNK_TOKENS, "live_percent": 50}
+        axes = {**live, **(coarse if quick else sizes)}
+        tables.append(Table(f"decode.neurons_{kind}", "neurons", axes, alone))
+        tables.append(Table(f"prefill.neurons_{kind}", "neurons", coarse, together))
+    return tables
 
 
 def _footprints(last_cache_bytes: int, quick: bool) -> list[int]:
@@ -149,10 +151,5 @@ def _doublings(first: int, last: int) -> list[int]:
     return [first * 2**i for i in range((last // first).bit_length())]
 
 
-def _heads(quick: bool, contexts: list[int], further: list[int]) -> dict[str, list[int]]:
-    return {
-        "head_dim": [32, 64, 128],
-        "group": [1, 4],
-        "kv_heads": [2, 8],
-        "context": contexts if quick else [*contexts, *further],
-    }
+def _heads(contexts: list[int]) -> dict[str, list[int]]:
+    return {"head_dim": [32, 64, 128], "group": [1, 4], "kv_heads": [2, 8], "context": contexts}

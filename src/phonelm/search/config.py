@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from phonelm.search.choice import Preference
 from phonelm.search.cost import Request
+from phonelm.search.counts import read_count
 from phonelm.search.narrowing import narrowed
 from phonelm.search.space import SpaceConfig
 from phonelm.search.space_file import load_space
 
-_SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9}
 BlockType = Literal["q4_0", "q4_1", "q8_0"]
 LIMITS = ("max_decode_ms", "max_prefill_ms", "max_memory_mb")
 
@@ -51,11 +51,9 @@ class SearchConfig(BaseModel):
     def _readable_number(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        scale = _SUFFIXES.get(value[-1:].lower(), 1.0)
-        try:
-            return round(float(value[:-1] if scale > 1 else value) * scale)
-        except (ValueError, OverflowError):
-            raise ValueError(f"{value!r} is not a number of parameters; write 4.7M or 4700000") from None
+        if (count := read_count(value)) is None:
+            raise ValueError(f"{value!r} is not a number of parameters; write 4.7M or 4700000")
+        return count
 
     @field_validator("params")
     @classmethod

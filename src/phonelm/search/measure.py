@@ -6,19 +6,17 @@ sample counts only where the machine was in the profile's state before and after
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from phonelm.arch import DecoderConfig
+from phonelm.bench.process import in_own_process
 from phonelm.profile import Conditions, DeviceProfile, Probe, Timed
+from phonelm.profile.conditions import counted, relative_range, usual
 from phonelm.profile.tables import Bound
 from phonelm.progress import Progress
 from phonelm.search.cost import Request
@@ -45,13 +43,10 @@ class WholeModel:
 
 @dataclass(frozen=True)
 class _Job:
-    path: str
-    isa: str
-    num_threads: int
     prompt_tokens: int
     before_tokens: int
     """Decoded and not counted."""
-    conditions: dict[str, Any]
+    conditions: Conditions
     """The profile's."""
 
 
@@ -69,10 +64,11 @@ class _Samples:
 
     def enough(self, conditions: Conditions) -> bool:
         """Whether so many of both kinds count that their medians say something."""
-        return all(
-            sum(conditions.count(sample, bound) for sample in kind) >= MIN_SAMPLES
-            for kind, bound in self.by_bound
-        )
+        return min(self.num_usual(conditions.rates)) >= MIN_SAMPLES
+
+    def num_usual(self, rates: Probe) -> list[int]:
+        """How many of either kind are in the state of these rates."""
+        return [sum(usual(sample, bound, rates) for sample in kind) for kind, bound in self.by_bound]
 
 
 def measure_models(
@@ -97,10 +93,11 @@ def measure_models(
         tempfile.TemporaryDirectory(prefix="phonelm-models-") as folder,
         progress.bar("measuring whole models", rounds * len(configs)) as advance,
     ):
+        job = _job(request, profile)
         for index in _turns(samples, rounds, profile):
             path = Path(folder) / "model.gguf"
             write_random_gguf(path, configs[index], profile.block_type, profile.head_type)
-            measured = _in_a_process(_job(path, request, profile))
+            measured = in_own_process(_measure, path, job)
             samples[index].prefill += measured.prefill
             samples[index].decode += measured.decode
             advance(1)
@@ -131,53 +128,28 @@ def require_this_machine(profile: DeviceProfile) -> None:
         )
 
 
-def _job(path: Path, request: Request, profile: DeviceProfile) -> _Job:
-    counted = NUM_STEPS * (WARM_TOKENS + STEP_TOKENS)
+def _job(request: Request, profile: DeviceProfile) -> _Job:
+    decoded = NUM_STEPS * (WARM_TOKENS + STEP_TOKENS)
     return _Job(
-        path=str(path),
-        isa=profile.isa,
-        num_threads=profile.num_threads,
         prompt_tokens=request.prompt_tokens,
-        before_tokens=max(request.output_tokens - counted, 0) // 2,
-        conditions=profile.conditions.model_dump(mode="json"),
+        before_tokens=max(request.output_tokens - decoded, 0) // 2,
+        conditions=profile.conditions,
     )
 
 
-def _in_a_process(job: _Job) -> _Samples:
-    """Run `work` in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from phonelm.search.measure import work; work()"],
-        input=json.dumps(asdict(job)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise ValueError(f"a model could not be measured: {last}")
-    return _Samples(**{name: [_timed(one) for one in kind] for name, kind in json.loads(done.stdout).items()})
-
-
-def _timed(numbers: Sequence[Any]) -> Timed:
-    seconds, before, after = numbers
-    return Timed(seconds, Probe(*before), Probe(*after))
-
-
-def work() -> None:
-    """Measure the job on standard input; the samples go to standard output."""
-    job = _Job(**json.load(sys.stdin))
-    print(json.dumps(asdict(_Worker(job).run())))
+def _measure(path: Path, job: _Job) -> _Samples:
+    """Measure a model in the process this is called in."""
+    return _Worker(path, job).run()
 
 
 class _Worker:
     """Measures one model in this process."""
 
-    def __init__(self, job: _Job) -> None:
+    def __init__(self, path: Path, job: _Job) -> None:
         from phonelm import _native
 
-        self.job = job
-        self.conditions = Conditions(**job.conditions)
-        self.model = _native.Model.load(job.path, job.isa, job.num_threads)
+        self.job, self.conditions = job, job.conditions
+        self.model = _native.Model.load(str(path), self.conditions.isa, self.conditions.num_threads)
         self.sampler = _native.Sampler()
         num_tokens = job.prompt_tokens + job.before_tokens + NUM_STEPS * (WARM_TOKENS + STEP_TOKENS)
         self.session = self.model.new_session(num_tokens + 2)
@@ -228,19 +200,12 @@ class _Worker:
 
 
 def _summary(samples: _Samples, profile: DeviceProfile) -> WholeModel:
-    num_usual = num_samples = 0
-    medians, spreads = [], []
-    for kind, bound in samples.by_bound:
-        usual = [sample.seconds for sample in kind if profile.conditions.count(sample, bound)]
-        counted = usual or [sample.seconds for sample in kind]
-        medians.append(1e3 * statistics.median(counted))
-        spreads.append((max(counted) - min(counted)) / statistics.median(counted))
-        num_usual += len(usual)
-        num_samples += len(kind)
+    rates = profile.conditions.rates
+    prefill, decode = (counted(kind, bound, rates) for kind, bound in samples.by_bound)
     return WholeModel(
-        prefill_ms=medians[0],
-        decode_ms=medians[1],
-        prefill_spread=spreads[0],
-        decode_spread=spreads[1],
-        usual_share=num_usual / num_samples,
+        prefill_ms=1e3 * statistics.median(prefill),
+        decode_ms=1e3 * statistics.median(decode),
+        prefill_spread=relative_range(prefill),
+        decode_spread=relative_range(decode),
+        usual_share=sum(samples.num_usual(rates)) / (len(samples.prefill) + len(samples.decode)),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from phonelm.arch import DecoderConfig
 from phonelm.bench.on_device import DeviceTiming, time_model
 from phonelm.profile import Device, DeviceProfile
+from phonelm.profile.conditions import relative_range
 from phonelm.progress import Progress
 from phonelm.search.cost import Request
 from phonelm.search.measure import WholeModel
@@ -74,11 +75,7 @@ def _summary(timings: Sequence[DeviceTiming]) -> WholeModel:
     return WholeModel(
         decode_ms=statistics.median(decode),
         prefill_ms=statistics.median(prefill),
-        decode_spread=_spread(decode),
-        prefill_spread=_spread(prefill),
+        decode_spread=relative_range(decode),
+        prefill_spread=relative_range(prefill),
         usual_share=1.0,
     )
-
-
-def _spread(values: Sequence[float]) -> float:
-    return (max(values) - min(values)) / statistics.median(values)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from phonelm.bench.result import Spread
+from phonelm.bench.on_device import bench_there
+from phonelm.bench.result import Loaded, Spread
 from phonelm.bench.suite.measure import DECODED, PROMPTS, ROUNDS
 from phonelm.bench.suite.meter import LocalMeter, Meter
 from phonelm.bench.suite.result import Measured, PromptTiming
-from phonelm.profile import Device, DeviceError
+from phonelm.profile import Device
 from phonelm.profile.remote import RemoteDevice
-
-_FIGURES = ("isa", "prefill_threads", "decode_threads", "load_s", "file_bytes", "base_bytes", "weight_bytes")
 
 
 def meter_of(device: Device) -> Meter:
@@ -44,34 +42,19 @@ class DeviceMeter:
         # The longest prompt is the last: its memory is the model's.
         last = answers[-1]
         return Measured(
-            **{name: last[name] for name in (*_FIGURES, "kv_bytes", "buffer_bytes", "peak_rss_bytes")},
+            **{name: last[name] for name in Loaded.model_fields},
             prompts=[_timing(answer) for answer in answers],
         )
 
     def _bench(self, there: str, length: int, load_options: Mapping[str, Any]) -> dict[str, Any]:
-        words: list[object] = [
-            "bench",
-            there,
-            "--prefill",
-            length,
-            "--decode",
-            DECODED,
-            "--repeats",
-            ROUNDS,
-            "--json",
-        ]
-        forced = {"--threads": load_options["num_threads"], "--isa": load_options["isa"]}
-        for name, value in forced.items():
-            words += [name, value] if value is not None else []
-        answer = self._device.run(*words)
-        try:
-            (result,) = json.loads(answer)["results"]
-        except ValueError:
-            raise DeviceError(
-                f"{self._device.name} does not answer with a measurement ({answer[:80]!r}); bring it a newer "
-                "program: --program"
-            ) from None
-        return dict(result)
+        options = {
+            "prefill": length,
+            "decode": DECODED,
+            "repeats": ROUNDS,
+            "threads": load_options["num_threads"],
+            "isa": load_options["isa"],
+        }
+        return bench_there(self._device, there, options)
 
 
 def _timing(result: Mapping[str, Any]) -> PromptTiming:

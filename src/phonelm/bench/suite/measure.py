@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phonelm.bench.memory import peak_rss_bytes, rss_bytes
-from phonelm.bench.result import Spread
+from phonelm.bench.memory import rss_bytes
+from phonelm.bench.result import Loaded, Spread
 from phonelm.bench.suite.result import PARTS, Measured, PromptTiming
 
 if TYPE_CHECKING:
@@ -43,20 +43,8 @@ def measure_model(path: Path, load_options: Mapping[str, Any]) -> Measured:
     with load(path, context_length=CONTEXT_LENGTH, **load_options) as model:
         load_s = time.perf_counter() - start
         prompts, kv_bytes = _time_prompts(model)
-        native, peak = model.native, peak_rss_bytes()
-        return Measured(
-            isa=native.isa,
-            prefill_threads=native.prefill_threads,
-            decode_threads=native.decode_threads,
-            prompts=prompts,
-            load_s=load_s,
-            file_bytes=native.file_bytes,
-            base_bytes=base_bytes,
-            weight_bytes=native.weight_bytes,
-            kv_bytes=kv_bytes,
-            buffer_bytes=max(peak - base_bytes - native.weight_bytes - kv_bytes, 0),
-            peak_rss_bytes=peak,
-        )
+        loaded = Loaded.of(model.native, load_s, base_bytes, kv_bytes)
+        return Measured(**loaded.model_dump(), prompts=prompts)
 
 
 def _time_prompts(model: Model) -> tuple[list[PromptTiming], int]:

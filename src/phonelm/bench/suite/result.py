@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from phonelm.arch import DecoderConfig
-from phonelm.bench.result import Spread
+from phonelm.bench.result import Loaded, Spread
 from phonelm.files import fingerprint
 from phonelm.profile import MachineInfo
 
@@ -46,21 +46,10 @@ class PromptTiming(_Record):
         return 1 / self.decode_s.median
 
 
-class Measured(_Record):
-    """What the process that ran a model knows of it; bytes as in `BenchResult`."""
+class Measured(Loaded, _Record):
+    """What the process that ran a model knows of it; keys and values are those of the longest prompt."""
 
-    isa: str
-    prefill_threads: int
-    decode_threads: int
     prompts: list[PromptTiming] = Field(min_length=1)
-    load_s: float
-    file_bytes: int
-    base_bytes: int
-    weight_bytes: int
-    kv_bytes: int
-    """Keys and values of the longest prompt and what was decoded behind it."""
-    buffer_bytes: int
-    peak_rss_bytes: int
 
 
 class SuiteRow(Measured):

@@ -16,7 +16,7 @@ from phonelm.arch.arithmetic import count_parameters
 from phonelm.files import read_json, write_json, write_text
 from phonelm.progress import Progress
 from phonelm.search.quality.study import PlannedRun, StudyConfig
-from phonelm.search.space import Shapes
+from phonelm.search.shapes import ACTIVATIONS, Shapes
 from phonelm.train.config import TrainConfig
 
 RECORD_FILE = "run.json"
@@ -147,12 +147,11 @@ def shapes_of_runs(records: Sequence[RunRecord]) -> Shapes:
     vocabularies = {record.vocab_size for record in records}
     if len(vocabularies) != 1:
         raise ValueError(f"the runs have vocabularies of {sorted(vocabularies)}; they cannot be compared")
-    activations = {"silu": 0, "relu": 1, "relu2": 2}
     sizes = ("hidden", "layers", "head_dim", "heads", "kv_heads", "intermediate")
     return Shapes(
         vocabularies.pop(),
         gated=np.array([record.ffn == "gated" for record in records]),
-        activation=np.array([activations[record.activation] for record in records], dtype=np.int8),
+        activation=np.array([ACTIVATIONS.index(record.activation) for record in records], dtype=np.int8),
         tied=np.array([record.tied for record in records]),
         **{name: np.array([getattr(r, name) for r in records], dtype=np.int32) for name in sizes},
     )

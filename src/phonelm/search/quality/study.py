@@ -21,6 +21,7 @@ from pydantic import (
 from phonelm.arch import DecoderConfig
 from phonelm.data.config import STDLIB
 from phonelm.files import read_json, write_json
+from phonelm.search.counts import read_count
 from phonelm.search.quality.features import features
 from phonelm.search.space import Range, SpaceConfig, enumerate_shapes
 
@@ -141,11 +142,9 @@ class StudyConfig(BaseModel):
 def _count(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    scale = {"k": 1e3, "m": 1e6, "b": 1e9}.get(value[-1:].lower(), 1.0)
-    try:
-        return round(float(value[:-1] if scale > 1 else value) * scale)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{value!r} is not a number; write 3M or 3000000") from None
+    if (count := read_count(value)) is None:
+        raise ValueError(f"{value!r} is not a number; write 3M or 3000000")
+    return count
 
 
 @dataclass(frozen=True)
