@@ -108,7 +108,7 @@ class Scorer {
     if (tokens_.empty()) return;
     const Plan plan(segments_);
     const int num_threads = model_.threads_for(static_cast<int>(tokens_.size()));
-    const Pass pass(model_, tokens_, plan, num_threads, nullptr, adapters_);
+    const Pass pass(model_.graph(), tokens_, plan, {num_threads, nullptr, adapters_});
     parts_.resize(static_cast<size_t>(num_threads * kRows));
     model_.threads().run(num_threads, [&](int thread) {
       pass.run_layers(thread);
