@@ -30,10 +30,6 @@ std::shared_ptr<GgufFile> open_file(const std::string& path) {
   }
 }
 
-bool has_dead_neurons(Activation activation) {
-  return activation == Activation::Relu || activation == Activation::Relu2;
-}
-
 }  // namespace
 
 Loader::Loader(const std::string& path, const LoadOptions& options) : model_(new Model), options_(options) {

@@ -1,5 +1,7 @@
 #include "graph/operators.h"
 
+#include <algorithm>
+
 #include "kernels/packed.h"
 #include "threads/pool.h"
 
@@ -16,20 +18,23 @@ int evenly(int rows, int num_threads) {
 
 OperatorSizes attention_sizes(const AttentionShape& shape, const Phase& phase) {
   return {"attention",
-          {{"head_dim", shape.head_dim},
-           {"group", shape.group_size()},
-           {"kv_heads", shape.num_kv_heads},
-           {"context", std::min(phase.context, std::max(shape.window, phase.num_tokens))}}};
+          Part::Attention,
+          {{{"head_dim", shape.head_dim},
+            {"group", shape.group_size()},
+            {"kv_heads", shape.num_kv_heads},
+            {"context", std::min(phase.context, std::max(shape.window, phase.num_tokens))}}}};
 }
 
 OperatorSizes ffn_sizes(const FfnShape& shape, int hidden_size, const Phase& phase) {
   return {shape.gated ? "ffn_gated" : "ffn_plain",
-          {{"hidden", hidden_size}, {"intermediate", evenly(shape.intermediate_size, phase.num_threads)}}};
+          Part::Ffn,
+          {{{"hidden", hidden_size}, {"intermediate", evenly(shape.intermediate_size, phase.num_threads)}}}};
 }
 
 OperatorSizes neuron_sizes(const FfnShape& shape, int hidden_size) {
   return {shape.gated ? "neurons_gated" : "neurons_plain",
-          {{"hidden", hidden_size}, {"intermediate", shape.intermediate_size}}};
+          Part::Ffn,
+          {{{"hidden", hidden_size}, {"intermediate", shape.intermediate_size}}}};
 }
 
 }  // namespace
@@ -50,19 +55,20 @@ std::vector<Operator> operators(const ModelConfig& config, const std::function<b
 OperatorSizes sizes_of(const Operator& op, const ModelConfig& config, const Phase& phase) {
   const int hidden = config.hidden_size;
   const auto even = [&phase](int rows) { return evenly(rows, phase.num_threads); };
-  if (op.kind == OperatorKind::Embed) return {"embed", {{"hidden", hidden}}};
+  if (op.kind == OperatorKind::Embed) return {"embed", Part::Overhead, {{{"hidden", hidden}}}};
   if (op.kind == OperatorKind::Head)
-    return {"head", {{"vocab", even(config.vocab_size)}, {"hidden", hidden}}};
+    return {"head", Part::Head, {{{"vocab", even(config.vocab_size)}, {"hidden", hidden}}}};
   const LayerShape& layer = config.layer(op.layer);
   const AttentionShape& attention = layer.attention;
   switch (op.kind) {
     case OperatorKind::Project:
       return {"project",
-              {{"rows", even(attention.width()) + 2 * even(attention.kv_width())}, {"hidden", hidden}}};
+              Part::Projections,
+              {{{"rows", even(attention.width()) + 2 * even(attention.kv_width())}, {"hidden", hidden}}}};
     case OperatorKind::Attend:
       return attention_sizes(attention, phase);
     case OperatorKind::AddAttention:
-      return {"add_attention", {{"hidden", even(hidden)}, {"width", attention.width()}}};
+      return {"add_attention", Part::Projections, {{{"hidden", even(hidden)}, {"width", attention.width()}}}};
     case OperatorKind::NeuronFfn:
       return neuron_sizes(layer.ffn, hidden);
     default:

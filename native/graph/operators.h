@@ -2,11 +2,12 @@
 // times the functions behind it, and the cost model prices it.
 #pragma once
 
+#include <array>
 #include <functional>
-#include <utility>
 #include <vector>
 
 #include "graph/config.h"
+#include "graph/part_clock.h"
 
 namespace phonelm {
 
@@ -35,10 +36,16 @@ struct Phase {
   int num_threads = 1;
 };
 
-// An operator as the measuring protocol asks for it: a name, and sizes that the time follows from.
+// What an operator's time follows from, by the names of the measuring protocol and of the cost tables.
 struct OperatorSizes {
+  struct Size {
+    const char* name = nullptr;
+    int value = 0;
+  };
+
   const char* name;
-  std::vector<std::pair<const char*, int>> sizes;
+  Part part;
+  std::array<Size, 4> sizes;  // those with a name
 };
 
 OperatorSizes sizes_of(const Operator& op, const ModelConfig& config, const Phase& phase);

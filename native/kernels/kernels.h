@@ -69,6 +69,11 @@ inline constexpr float kLowSteps = 254.0f;
 // GeluTanh: GELU by its tanh approximation (arXiv 1606.08415).
 enum class Activation { Silu, Relu, Relu2, GeluTanh };
 
+// Whether it gives exactly 0 for half of the line.
+inline bool has_dead_neurons(Activation activation) {
+  return activation == Activation::Relu || activation == Activation::Relu2;
+}
+
 // x / (1 + e^(c (x + 0.044715 x^3))) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 inline constexpr float kGeluExponent = -1.5957691216f;  // -2 sqrt(2 / pi)
 inline constexpr float kGeluCubic = 0.044715f;
