@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from phonelm.profile import Bandwidth, Conditions, CostGrid, DeviceProfile, MachineInfo, PhaseCosts
+from phonelm.devices import MachineInfo
+from phonelm.profile import Bandwidth, Conditions, CostGrid, DeviceProfile, PhaseCosts
 
 
 def grid(cost: Callable[..., float], **axes: list[int]) -> CostGrid:

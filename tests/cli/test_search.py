@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from phonelm.cli import make_app
-from phonelm.profile import DeviceProfile, machine_info
-from phonelm.profile.device import kernels_fingerprint
+from phonelm.devices import kernels_fingerprint, machine_info
+from phonelm.profile import DeviceProfile
 from phonelm.search import Design
 from phonelm.search.measure import WholeModel
 from synthetic import synthetic_profile

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from phonelm.profile import MachineInfo, ProfileConfig, profile_device
+from phonelm.devices import MachineInfo
+from phonelm.profile import ProfileConfig, profile_device
 from phonelm.profile.profile import last_cache_bytes, probe_bytes
 
 MB = 2**20

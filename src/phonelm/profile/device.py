@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phonelm.files import fingerprint, read_json, write_json
+from phonelm.devices import MachineInfo
+from phonelm.files import read_json, write_json
 from phonelm.profile.conditions import Conditions
 from phonelm.profile.grid import CostGrid
 
@@ -18,27 +18,6 @@ FORMAT_VERSION = 2
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MachineInfo(_Record):
-    """The machine as the runtime sees it."""
-
-    model: str
-    system: str
-    num_cores: int
-    isas: list[str]
-    caches_bytes: dict[str, int]
-
-    @classmethod
-    def from_answer(cls, answer: str) -> MachineInfo:
-        """Read what the measuring protocol answers to `machine`."""
-        document = json.loads(answer)
-        return cls(**{name: document[name] for name in cls.model_fields})
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for two machines that should cost the same."""
-        return fingerprint(self.model_dump())
 
 
 class Bandwidth(_Record):
@@ -118,19 +97,3 @@ class DeviceProfile(_Record):
                 f"{path} is not a device profile of this version ({where}: {first['msg']}); "
                 "measure again with `phonelm profile`"
             ) from error
-
-
-def machine_info() -> MachineInfo:
-    """Describe this machine."""
-    from phonelm import _native
-
-    return MachineInfo.from_answer(_native.OperatorBench().answer("machine"))
-
-
-def kernels_fingerprint() -> str:
-    """Hash of the native module, so that rebuilt kernels are measured anew."""
-    import hashlib
-
-    from phonelm import _native
-
-    return hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16]
