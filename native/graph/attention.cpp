@@ -209,7 +209,7 @@ void combine(int num_shares, int head_dim, PartOf part_of, float* out) {
   }
 }
 
-struct Part {
+struct SoftmaxPart {
   const float* state;
   const float* weighted;
 };
@@ -229,7 +229,7 @@ void attend_alone(const AttentionJob& job, int thread) {
       for (int head = heads.begin; head < heads.end; ++head) {
         const auto part_of = [&](int share) {
           const int part = share * num_heads + head - heads.begin;
-          return Part{scratch.part_state.row(part), scratch.part_weighted.row(part)};
+          return SoftmaxPart{scratch.part_state.row(part), scratch.part_weighted.row(part)};
         };
         combine(job.num_threads, head_dim, part_of, job.scratch().attention.row(token) + head * head_dim);
       }
@@ -303,7 +303,7 @@ void combine_shares(const AttentionJob& job, float* out) {
   for (int head = 0; head < job.shape().num_heads; ++head, out += head_dim) {
     const auto part_of = [&](int share) {
       const AttentionScratch& part = job.scratch().threads[static_cast<size_t>(share)];
-      return Part{part.part_state.row(head), part.part_weighted.row(head)};
+      return SoftmaxPart{part.part_state.row(head), part.part_weighted.row(head)};
     };
     combine(job.num_threads, head_dim, part_of, out);
   }

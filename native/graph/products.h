@@ -52,13 +52,13 @@ class Products {
     bool is_adapted() const { return adapters[0] != nullptr; }
   };
 
-  Products(const Graph& graph, std::span<const int32_t> tokens, const Plan& plan, const PassOptions& options)
-      : graph(graph),
-        scratch(graph.scratch),
-        tokens(tokens),
-        plan(plan),
+  Products(const Graph& of, std::span<const int32_t> ids, const Plan& places, const PassOptions& options)
+      : graph(of),
+        scratch(of.scratch),
+        tokens(ids),
+        plan(places),
         num_threads(options.num_threads),
-        batch_invariant(options.batch_invariant || tokens.size() == 1),
+        batch_invariant(options.batch_invariant || ids.size() == 1),
         options_(options) {}
 
   const Graph graph;

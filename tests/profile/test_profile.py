@@ -26,11 +26,11 @@ def test_profile_of_this_machine_is_plausible_and_kept(
     begin = time.perf_counter()
     profile = profile_device(ProfileConfig())
     assert time.perf_counter() - begin < 60
-    matmul = profile.decode.matmul_block
-    assert matmul.at(rows=2048, cols=2048, footprint_mb=64) > 4 * matmul.at(
-        rows=256, cols=512, footprint_mb=64
+    project = profile.decode.of("project")
+    assert project.at(rows=2048, hidden=2048, footprint_mb=64) > 4 * project.at(
+        rows=256, hidden=512, footprint_mb=64
     )
-    attention = profile.prefill.attention
+    attention = profile.prefill.of("attention")
     assert attention.at(head_dim=64, group=1, kv_heads=4, context=512) > 0
     assert all(1e8 < b.bytes_per_s < 1e13 for b in profile.bandwidth)
     begin = time.perf_counter()

@@ -165,4 +165,4 @@ def _phase(grids: dict[str, CostGrid], phase: str, num_tokens: int) -> PhaseCost
     of_phase = {
         name.removeprefix(f"{phase}."): grid for name, grid in grids.items() if name.startswith(f"{phase}.")
     }
-    return PhaseCosts(num_tokens=num_tokens, **of_phase)
+    return PhaseCosts(num_tokens=num_tokens, operators=of_phase)
