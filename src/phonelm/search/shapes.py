@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from phonelm.arch import DecoderConfig
+from phonelm.arch import ANY, DecoderConfig, Support
 
 Array = npt.NDArray[Any]
+FfnKind = Literal["gated", "plain"]
 ACTIVATIONS = ("silu", "relu", "relu2")
 
 
@@ -74,21 +75,40 @@ class Shapes:
         )
 
 
+_SUPPORT = Support(
+    "the space of the search",
+    {
+        "layers.ffn.gated": ANY,
+        "layers.ffn.activation": ACTIVATIONS,
+        "head.tied": ANY,
+        # They cost nothing.
+        "layers.norm.eps": ANY,
+        "norm.eps": ANY,
+        "layers.mixer.rope.theta": ANY,
+        "layers.mixer.rope.table": ANY,
+    },
+)
+
+
 def shapes_of(config: DecoderConfig) -> Shapes:
-    """One decoder as `Shapes` of length 1. Raises `ValueError` for kinds the cost tables do not hold."""
-    if not config.is_uniform or config.activation not in ACTIVATIONS:
-        raise ValueError("the cost model prices uniform layers with silu, relu or relu2 only")
-    numbers = (
+    """One decoder as `Shapes` of length 1.
+
+    Raises `ValueError` naming a feature that shapes do not describe and the cost tables do not price.
+    """
+    _SUPPORT.refuse(config)
+    mixer, ffn = config.layers[0].mixer, config.layers[0].ffn
+    sizes = (
         config.hidden_size,
         config.num_layers,
-        config.head_dim,
-        config.heads_at(0),
-        config.kv_heads_at(0),
+        mixer.head_dim,
+        mixer.num_heads,
+        mixer.num_kv_heads,
+        ffn.intermediate_size,
     )
     return Shapes(
         config.vocab_size,
-        np.array([config.ffn == "gated"]),
-        np.array([ACTIVATIONS.index(config.activation)], dtype=np.int8),
-        np.array([config.tie_embeddings]),
-        *(np.array([number], dtype=np.int32) for number in (*numbers, config.intermediate_at(0))),
+        np.array([ffn.gated]),
+        np.array([ACTIVATIONS.index(ffn.activation)], dtype=np.int8),
+        np.array([config.head.tied]),
+        *(np.array([size], dtype=np.int32) for size in sizes),
     )
