@@ -136,7 +136,7 @@ def _stored(job: _Job) -> Iterator[tuple[TensorShape, str]]:
 
 
 def _embedding_type(job: _Job) -> str:
-    return job.head_type if job.entry.shape.tie_embeddings else job.block_type
+    return job.head_type if job.entry.shape.head.tied else job.block_type
 
 
 def _obstacle(job: _Job, meter: Meter) -> str:
