@@ -1,7 +1,7 @@
 """Prices shapes from a device's cost table: a model's time is the sum over its operators.
 
-Which operators a shape has, and of what sizes, the native graph says (`graph/operators.h`): the same list that
-a pass executes. Threads share a matrix by panels of rows; where these do not come out even all wait for the
+Which operators a shape has, and of what sizes, the native graph says (`graph/operators.h`): the list that a
+pass executes. Threads share a matrix by panels of rows; where these do not come out even all wait for the
 slowest, so the graph gives rows rounded up to what the slowest thread does, times the threads.
 """
 
