@@ -73,7 +73,7 @@ class Model:
         self.kv_type = kv_type
         self._pool = SessionPool(idle_sessions, self._new_session)
         self._lock = threading.Lock()
-        self._adapters: _native.Adapters | None = load_adapters(self, adapters)
+        self._adapters: _native.Adapters | None = load_adapters(self._native, self.metadata, adapters)
 
     @cached_property
     def config(self) -> DecoderConfig:
@@ -97,7 +97,7 @@ class Model:
         began with. Raises `ValueError` for what is no LoRA adapter of this model or does not fit into memory,
         `FileNotFoundError` for no file; then the adapters at hand stay.
         """
-        loaded = load_adapters(self, adapters)
+        loaded = load_adapters(self.native, self.metadata, adapters)
         with self._lock:
             self._adapters = loaded
         # Their keys and values are those of other weights.
@@ -208,7 +208,7 @@ class Model:
         that is longer than the model's, too short to slide, or does not fit into the memory left.
         """
         sinks = num_sinks if _is_sliding(context_overflow) else None
-        return Session(self, self._new_session(context_length or self.context_length, sinks))
+        return Session(self.tokenizer, self._new_session(context_length or self.context_length, sinks))
 
     def restore_session(self, path: str | Path, *, context_length: int | None = None) -> Session:
         """Return a saved session as it was; `context_length` None is that of the saved one.
@@ -217,14 +217,13 @@ class Model:
         another model or other adapters, and for a context that does not fit.
         """
         native = self.native.restore_session(str(path), context_length or 0, self._adapters)
-        return Session(self, native)
+        return Session(self.tokenizer, native)
 
     def chat_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
     ) -> list[int]:
         """Return the token ids a conversation is evaluated as."""
-        text = self.tokenizer.apply_chat_template(messages, tools=tools)
-        return self.tokenizer.encode_prompt(text, parse_special=True)
+        return self.tokenizer.chat_ids(messages, tools)
 
     def loglikelihood(self, context: str, continuation: str) -> tuple[float, bool]:
         """Return (natural-log probability of `continuation` after `context`, whether greedy would say it).
