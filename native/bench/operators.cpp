@@ -107,8 +107,8 @@ double bench_norm(Bench& bench, int hidden_size, int num_tokens) {
     const Activations input = inputs.of(thread);
     const Range share = inputs.share(thread);
     for (int token = share.begin; token < share.end; ++token) {
-      bench.kernels().rms_norm(source.row(token), weights.row(call % static_cast<int>(kNumLayers)),
-                               hidden_size, 1e-5f, passing);
+      bench.kernels().norm({.weight = weights.row(call % static_cast<int>(kNumLayers)), .eps = 1e-5f},
+                           source.row(token), hidden_size, passing);
       bench.kernels().quantize(passing, token, input);
     }
     if (num_tokens > 1) bench.pool().barrier();

@@ -12,7 +12,7 @@ namespace {
 
 // One head's query or key.
 void norm_head(const AttentionJob& job, const float* norm, float* head) {
-  if (norm) job.kernels.rms_norm(head, norm, job.config.head_dim, job.config.norm_eps, head);
+  if (norm) job.kernels.norm({.weight = norm, .eps = job.config.norm_eps}, head, job.config.head_dim, head);
 }
 
 void rotate(const ModelConfig& config, int layer, const float* cosines, const float* sines, float* head) {

@@ -253,7 +253,7 @@ Activations Pass::prepare_normed(int num_rows, RowOf row_of, const float* norm, 
   const ModelConfig& config = model_.config();
   const Activations input = prepare(num_rows, config.hidden_size, form, thread, [&](int i, float* out) {
     const float* source = scratch_.residual.row(row_of(i));
-    model_.kernels().rms_norm(source, norm, config.hidden_size, config.norm_eps, out);
+    model_.kernels().norm({.weight = norm, .eps = config.norm_eps}, source, config.hidden_size, out);
   });
   lap(Part::Norms, thread);
   return input;
@@ -295,7 +295,7 @@ void Pass::multiply_into_residual(const Linear& weights, const LowRank& adapter,
   for (int token = tokens.begin; token < tokens.end; ++token) {
     float* branch = scratch_.branch.row(token);
     float* residual = scratch_.residual.row(token);
-    model_.kernels().rms_norm(branch, norm, config.hidden_size, config.norm_eps, branch);
+    model_.kernels().norm({.weight = norm, .eps = config.norm_eps}, branch, config.hidden_size, branch);
     for (int i = 0; i < config.hidden_size; ++i) residual[i] += branch[i];
   }
 }

@@ -73,6 +73,17 @@ enum class Activation { Silu, Relu, Relu2, GeluTanh };
 inline constexpr float kGeluExponent = -1.5957691216f;  // -2 sqrt(2 / pi)
 inline constexpr float kGeluCubic = 0.044715f;
 
+// Rms: arXiv 1910.07467.
+enum class NormKind { Rms };
+
+// out = x / sqrt(mean(x^2) + eps), times `weight` and plus `bias`, each of which may be null.
+struct Norm {
+  NormKind kind = NormKind::Rms;
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  float eps = 0.0f;
+};
+
 // Keys or values as attention's products take them: panels of 16 columns in fp16, number (k, c) of panel p at
 // data[p * panel_step + k * stride + c].
 struct HalfPanels {
@@ -131,7 +142,8 @@ struct Kernels {
   // order.
   void (*quantize)(const float* x, int token, const Activations& target);
 
-  void (*rms_norm)(const float* x, const float* weight, int size, float eps, float* out);
+  // `out` may be `x`.
+  void (*norm)(const Norm& norm, const float* x, int size, float* out);
   // gate = act(gate) * up; with up == nullptr, gate = act(gate).
   void (*activate)(Activation kind, float* gate, const float* up, int size);
   // x = exp(x - maximum); returns the sum.
