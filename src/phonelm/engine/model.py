@@ -130,8 +130,17 @@ class Model:
         guesses tokens from what the text repeats, which changes the speed but no token. Raises `ValueError`
         for an empty prompt, one longer than the context (unless that slides), and an option out of range.
         """
-        options = SamplingOptions(
-            max_tokens, temperature, top_k, top_p, min_p, seed, _texts(stop), context_overflow
+        options = SamplingOptions.from_keywords(
+            {
+                "max_tokens": max_tokens,
+                "temperature": temperature,
+                "top_k": top_k,
+                "top_p": top_p,
+                "min_p": min_p,
+                "seed": seed,
+                "stop": stop,
+                "context_overflow": context_overflow,
+            }
         )
         rule = rule_of(self.tokenizer, grammar, constraint)
         return self._generation(self._prompt_ids(prompt, options), options, rule, lookup)
@@ -148,7 +157,7 @@ class Model:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give 1 or more")
-        sampling = SamplingOptions(**{"max_tokens": 256, **options, "stop": _texts(options.get("stop", ()))})
+        sampling = SamplingOptions.from_keywords(options, max_tokens=256)
         ids = [self._prompt_ids(prompt, sampling) for prompt in prompts]
         return run_batch(
             ids, self.tokenizer, sampling, batch_size, lambda one: self._take(one, sampling), self._keep
@@ -189,7 +198,7 @@ class Model:
         this one begins with is not evaluated again. Raises `ValueError` as `generate` and
         `apply_chat_template` do.
         """
-        sampling = SamplingOptions(**{"max_tokens": 512, **options, "stop": _texts(options.get("stop", ()))})
+        sampling = SamplingOptions.from_keywords(options, max_tokens=512)
         ids = self._prompt_ids(self.chat_ids(messages, tools), sampling)
         answer = self._generation(ids, sampling, rule_of(self.tokenizer, grammar, constraint), lookup)
         return answer if stream else "".join(answer)
@@ -342,7 +351,3 @@ class Model:
 
 def _is_sliding(context_overflow: ContextOverflow) -> bool:
     return SamplingOptions(context_overflow=context_overflow).context_overflow == "slide"
-
-
-def _texts(stop: str | Sequence[str]) -> tuple[str, ...]:
-    return (stop,) if isinstance(stop, str) else tuple(stop)

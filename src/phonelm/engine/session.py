@@ -145,8 +145,7 @@ class Session:
     def _start(
         self, ids: list[int], options: dict[str, Any], rule: Constraint | None, lookup: bool
     ) -> Generation:
-        stop = options.get("stop", ())
-        sampling = SamplingOptions(**{**options, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+        sampling = SamplingOptions.from_keywords(options)
         native = self.native
         if not ids:
             raise ValueError("the session is empty; give at least one token of text")
