@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from phonelm.devices import machine_info
 from phonelm.files import atomic_path, write_text
-from phonelm.profile import DeviceProfile, machine_info, profile_device
+from phonelm.profile import DeviceProfile, profile_device
 from phonelm.progress import TerminalProgress
 from phonelm.search import Request
 from phonelm.search.measure import measure_models

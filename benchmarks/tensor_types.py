@@ -19,8 +19,8 @@ from measures import tables
 
 from phonelm import _native
 from phonelm.arch.arithmetic import BLOCKS
+from phonelm.devices.asking import number
 from phonelm.files import provenance
-from phonelm.profile.asking import number
 
 Job = dict[str, Any]
 BASE = "q4_0"

@@ -8,7 +8,7 @@ from phonelm.arch import count_parameters, kv_bytes_per_token
 from phonelm.arch.arithmetic import weight_bytes
 from phonelm.bench import Spread
 from phonelm.bench.suite import Entry, PromptTiming, SuiteRow
-from phonelm.profile import MachineInfo
+from phonelm.devices import MachineInfo
 
 MACHINE = MachineInfo(
     model="Test CPU", system="Linux x86_64", num_cores=2, isas=["scalar"], caches_bytes={"L2": 1 << 20}

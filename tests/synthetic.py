@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from phonelm.profile import Bandwidth, Conditions, CostGrid, DeviceProfile, MachineInfo, PhaseCosts
+from phonelm.devices import MachineInfo
+from phonelm.profile import Bandwidth, Conditions, CostGrid, DeviceProfile, PhaseCosts
 
 
 def grid(cost: Callable[..., float], **axes: list[int]) -> CostGrid:
@@ -21,39 +22,55 @@ def attention_seconds(head_dim: float, group: float, kv_heads: float, context: f
     return 1e-7 + 1e-11 * kv_heads * head_dim * context * (1 + 0.2 * group)
 
 
-def decode_matmul() -> CostGrid:
+def decode_matmul(rows: str, cols: str) -> CostGrid:
     """Twice the time where the weights of the model are many."""
     return grid(
         lambda mb, r, c: (1 if mb < 64 else 2) * matmul_seconds(r, c),
         footprint_mb=[16, 64],
-        rows=[64, 512, 4096],
-        cols=[64, 512, 2048],
+        **{rows: [64, 512, 4096], cols: [64, 512, 2048]},
     )
 
 
-def prefill_matmul(num_tokens: int) -> CostGrid:
+def prefill_matmul(num_tokens: int, rows: str, cols: str) -> CostGrid:
     return grid(
         lambda t, r, c: matmul_seconds(r, c, t),
         tokens=[16, num_tokens],
-        rows=[64, 512, 4096],
-        cols=[64, 512, 2048],
+        **{rows: [64, 512, 4096], cols: [64, 512, 2048]},
     )
 
 
 def phase(num_tokens: int) -> PhaseCosts:
+    def matmul(rows: str, cols: str) -> CostGrid:
+        return decode_matmul(rows, cols) if num_tokens == 1 else prefill_matmul(num_tokens, rows, cols)
+
     return PhaseCosts(
         num_tokens=num_tokens,
-        matmul_block=decode_matmul() if num_tokens == 1 else prefill_matmul(num_tokens),
-        attention=grid(
-            lambda *sizes: num_tokens * attention_seconds(*sizes),
-            head_dim=[32, 128],
-            group=[1, 4],
-            kv_heads=[1, 8],
-            context=[16, 2048],
-        ),
-        norm=grid(lambda hidden: num_tokens * 1e-10 * hidden, hidden=[64, 4096]),
-        activation=grid(lambda size: num_tokens * 1e-10 * size, intermediate=[64, 8192]),
-        overhead=grid(lambda h: 1e-6 + 1e-10 * h, hidden=[64, 1024]),
+        operators={
+            "project": matmul("rows", "hidden"),
+            "add_attention": matmul("hidden", "width"),
+            "ffn_gated": matmul("intermediate", "hidden"),
+            "ffn_plain": matmul("hidden", "intermediate"),
+            "neurons_gated": neurons(num_tokens),
+            "neurons_plain": neurons(num_tokens),
+            "attention": grid(
+                lambda *sizes: num_tokens * attention_seconds(*sizes),
+                head_dim=[32, 128],
+                group=[1, 4],
+                kv_heads=[1, 8],
+                context=[16, 2048],
+            ),
+            "embed": grid(lambda h: 1e-6 + 1e-10 * h, hidden=[64, 1024]),
+        },
+    )
+
+
+def neurons(num_tokens: int) -> CostGrid:
+    """By live share in decode, by tokens in prefill."""
+    sizes = {"hidden": [64, 4096], "intermediate": [64, 8192]}
+    if num_tokens > 1:
+        return grid(lambda h, i: 1e-9 * h * i, **sizes)
+    return grid(
+        lambda mb, live, h, i: 1e-12 * live * h * i, footprint_mb=[2, 64], live_percent=[10, 100], **sizes
     )
 
 
@@ -71,7 +88,7 @@ def synthetic_profile() -> DeviceProfile:
         int8_ops_per_s={2: 1e12},
         decode=phase(1),
         prefill=phase(128),
-        head=grid(lambda r, c: 2 * matmul_seconds(r, c), rows=[1024, 65536], cols=[64, 2048]),
+        head=grid(lambda v, h: 2 * matmul_seconds(v, h), vocab=[1024, 65536], hidden=[64, 2048]),
         sampling=grid(lambda v: 1e-10 * v, vocab=[1024, 65536]),
         barrier_s=1e-7,
         conditions=Conditions(

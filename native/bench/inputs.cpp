@@ -6,9 +6,9 @@ namespace phonelm {
 
 void fill(const Rows& rows) {
   std::minstd_rand random(1);
-  std::normal_distribution<float> bell;
+  std::normal_distribution<float> normal;
   float values[1024];
-  for (float& value : values) value = bell(random);
+  for (float& value : values) value = normal(random);
   auto* out = rows.buffer.as<float>();
   for (size_t i = 0; i < rows.buffer.size() / sizeof(float); ++i) out[i] = values[i * 7 % std::size(values)];
 }

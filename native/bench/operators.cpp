@@ -4,31 +4,30 @@
 #include <cstring>
 #include <memory>
 
-#include "bench/inputs.h"
-#include "graph/attention.h"
-#include "graph/model.h"
-#include "graph/rope.h"
+#include "bench/layer.h"
+#include "graph/kv_cache.h"
 #include "sampling/sampler.h"
 
 namespace phonelm {
 
 namespace {
 
-// Layers of the model that an operator stands in, and of the keys and values that its attention goes through.
+// Layers of the model whose keys and values attention goes through, and the most that these may take.
 constexpr size_t kNumLayers = 64;
 constexpr size_t kMaxKvBytes = size_t{48} << 20;
+constexpr int kHeadDim = 64;
 
-ModelConfig attention_config(int num_heads, int num_kv_heads, int head_dim, int num_layers) {
-  ModelConfig config;
-  config.hidden_size = config.intermediate_size = config.vocab_size = kPanelRows;
-  config.num_layers = num_layers;
-  config.num_heads = num_heads;
-  config.num_kv_heads = num_kv_heads;
-  config.head_dim = config.rope_dim = head_dim;
-  config.attention_scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  config.ropes.push_back({rope_frequencies(10000.0f, head_dim), {}, 1.0f});
-  config.layers.resize(static_cast<size_t>(num_layers));
-  return config;
+// Of an attention of so many columns.
+AttentionShape attention_of(int width) {
+  const int head_dim = width % kHeadDim == 0 ? kHeadDim : width;
+  return {.num_heads = width / head_dim, .num_kv_heads = width / head_dim, .head_dim = head_dim};
+}
+
+LayerSizes sizes_of(TensorType type, int hidden_size, int num_tokens) {
+  LayerSizes sizes{.type = type, .hidden_size = hidden_size, .num_tokens = num_tokens, .context = num_tokens};
+  sizes.shape.attention = attention_of(kHeadDim);
+  sizes.shape.ffn.intermediate_size = kPanelRows;
+  return sizes;
 }
 
 }  // namespace
@@ -61,113 +60,75 @@ double bench_attention(Bench& bench, int num_heads, int num_kv_heads, int head_d
   require_measurable(num_tokens <= context && num_tokens <= Scratch::kMaxChunk, "too many tokens");
   const size_t layer_bytes =
       size_t{4} * static_cast<size_t>(num_kv_heads * head_dim) * static_cast<size_t>(context);
-  const size_t num_layers = std::clamp<size_t>(kMaxKvBytes / layer_bytes, 1, kNumLayers);
-  const ModelConfig config =
-      attention_config(num_heads, num_kv_heads, head_dim, static_cast<int>(num_layers));
+  LayerSizes sizes{.num_tokens = num_tokens, .context = context};
+  sizes.shape.attention = {.num_heads = num_heads, .num_kv_heads = num_kv_heads, .head_dim = head_dim};
+  sizes.shape.attention.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  sizes.num_layers = static_cast<int>(std::clamp<size_t>(kMaxKvBytes / layer_bytes, 1, kNumLayers));
+  ModelConfig config;
+  config.layers.assign(static_cast<size_t>(sizes.num_layers), sizes.shape);
   const KvCache cache(config, context, kv_type);
   // Pages that were never written are all one page, which the first cache holds.
   cache.for_each_run(context, [](std::span<std::byte> run) { std::memset(run.data(), 0x3c, run.size()); });
-  const Segment segment{&cache, 0, context - num_tokens, num_tokens};
-  const Plan plan({&segment, 1});
-  const int num_threads = bench.pool().num_threads();
-  const Scratch scratches[2] = {{config, context, num_threads}, {config, context, num_threads}};
-  for (const Scratch& scratch : scratches) {
-    for (int token = 0; token < num_tokens; ++token) {
-      rope_angles(config, context - num_tokens + token, false, scratch.cosines.row(token),
-                  scratch.sines.row(token));
-    }
-  }
-  return bench.median_call_between(bench.footprint() / num_layers, [&](int thread, int call) {
-    const Scratch& scratch = scratches[call % 2];
-    const AttentionJob job{config,      bench.kernels(), scratch, plan, call % config.num_layers,
-                           num_threads, num_tokens > 1};
-    rotate_and_store(job, thread);
-    bench.pool().barrier();
-    attend(job, thread);
-    bench.pool().barrier();
-    if (num_tokens == 1) {
-      combine_shares(job, scratch.own_input[static_cast<size_t>(thread)].values(0));
-    } else {
-      read_back(bench, scratch.attention, num_tokens, thread);
-    }
-  });
+  return BenchLayer(bench, sizes).time_attention(cache);
 }
 
-double bench_norm(Bench& bench, int hidden_size, int num_tokens) {
-  require_sizes({hidden_size, num_tokens});
-  const Inputs inputs(bench, hidden_size, num_tokens);
-  const Rows source(num_tokens, hidden_size);
-  fill(source);
-  const Rows normed(bench.pool().num_threads(), hidden_size);
-  // None finds its weights in the first caches.
-  const Rows weights(kNumLayers, hidden_size);
-  fill(weights);
-  return bench.median_call([&](int thread, int call) {
-    float* passing = normed.row(thread);
-    const Activations input = inputs.of(thread);
-    const Range share = inputs.share(thread);
-    for (int token = share.begin; token < share.end; ++token) {
-      bench.kernels().rms_norm(source.row(token), weights.row(call % static_cast<int>(kNumLayers)),
-                               hidden_size, 1e-5f, passing);
-      bench.kernels().quantize(passing, token, input);
-    }
-    if (num_tokens > 1) bench.pool().barrier();
-  });
+double bench_project(Bench& bench, TensorType type, int rows, int hidden_size, int num_tokens) {
+  require_sizes({rows, hidden_size, num_tokens});
+  require_measurable(rows % (4 * kPanelRows) == 0, std::to_string(rows) + " rows are not four times 16");
+  LayerSizes sizes = sizes_of(type, hidden_size, num_tokens);
+  sizes.shape.attention = {.num_heads = 2, .num_kv_heads = 1, .head_dim = rows / 4};
+  BenchLayer layer(bench, sizes);
+  layer.add(&Layer::query, rows / 2, hidden_size);
+  layer.add(&Layer::key, rows / 4, hidden_size);
+  layer.add(&Layer::value, rows / 4, hidden_size);
+  return layer.time(OperatorKind::Project, {&Scratch::query, &Scratch::key, &Scratch::value});
 }
 
-double bench_activation(Bench& bench, int intermediate_size, int num_tokens) {
-  require_sizes({intermediate_size, num_tokens});
-  const Inputs inputs(bench, intermediate_size, num_tokens);
-  const Rows source(num_tokens, intermediate_size);
-  const Rows gate(num_tokens, intermediate_size);
-  const Rows up(num_tokens, intermediate_size);
-  fill(source);
-  fill(up);
-  const int num_panels = gate.stride / kPanelRows;
-  return bench.median_call([&](int thread, int) {
-    const Range rows = bench.share(num_panels, thread);
-    const int begin = rows.begin * kPanelRows;
-    const int size = rows.end * kPanelRows - begin;
-    for (int token = 0; token < num_tokens; ++token) {
-      // Afresh each time: activating its own result again would shrink it to denormal numbers.
-      std::memcpy(gate.row(token) + begin, source.row(token) + begin,
-                  static_cast<size_t>(size) * sizeof(float));
-      bench.kernels().activate(Activation::Silu, gate.row(token) + begin, up.row(token) + begin, size);
-    }
-    if (num_tokens > 1) bench.pool().barrier();
-    const Activations input = inputs.of(thread);
-    const Range tokens = inputs.share(thread);
-    for (int token = tokens.begin; token < tokens.end; ++token) {
-      bench.kernels().quantize(gate.row(token), token, input);
-    }
-    if (num_tokens > 1) bench.pool().barrier();
-  });
+double bench_add_attention(Bench& bench, TensorType type, int hidden_size, int width, int num_tokens) {
+  require_sizes({hidden_size, width, num_tokens});
+  LayerSizes sizes = sizes_of(type, hidden_size, num_tokens);
+  sizes.shape.attention = attention_of(width);
+  BenchLayer layer(bench, sizes);
+  layer.add(&Layer::output, hidden_size, width);
+  return layer.time(OperatorKind::AddAttention, {&Scratch::residual});
 }
 
-double bench_pass(Bench& bench, int vocab_size, int hidden_size, int num_tokens) {
+double bench_ffn(Bench& bench, TensorType type, bool gated, int hidden_size, int intermediate_size,
+                 int num_tokens) {
+  require_sizes({hidden_size, intermediate_size, num_tokens});
+  LayerSizes sizes = sizes_of(type, hidden_size, num_tokens);
+  sizes.shape.ffn = {intermediate_size, gated, Activation::Silu};
+  BenchLayer layer(bench, sizes);
+  layer.add(&Layer::up, intermediate_size, hidden_size);
+  if (gated) layer.add(&Layer::gate, intermediate_size, hidden_size);
+  layer.add(&Layer::down, hidden_size, intermediate_size);
+  return layer.time(OperatorKind::Ffn, {&Scratch::residual});
+}
+
+double bench_neurons(Bench& bench, TensorType type, bool gated, int hidden_size, int intermediate_size,
+                     int live_percent, int num_tokens) {
+  require_sizes({hidden_size, intermediate_size, num_tokens});
+  require_measurable(neuron_layout_fits(type, hidden_size, intermediate_size),
+                     "an FFN of these sizes and type is not stored neuron by neuron");
+  LayerSizes sizes = sizes_of(type, hidden_size, num_tokens);
+  sizes.shape.ffn = {intermediate_size, gated, gated ? Activation::Relu : Activation::Relu2};
+  BenchLayer layer(bench, sizes);
+  Linear Layer::* first = gated ? &Layer::gate : &Layer::up;
+  layer.add(first, intermediate_size, hidden_size);
+  if (gated) layer.add_neuron_rows(intermediate_size, hidden_size);
+  layer.add_neuron_columns(hidden_size, intermediate_size);
+  layer.add_live_pattern(first, intermediate_size, live_percent);
+  return layer.time(OperatorKind::NeuronFfn, {&Scratch::residual});
+}
+
+double bench_head(Bench& bench, TensorType type, int vocab_size, int hidden_size) {
+  require_sizes({vocab_size, hidden_size});
+  return BenchLayer(bench, sizes_of(type, hidden_size, 1)).time_head(vocab_size);
+}
+
+double bench_embed(Bench& bench, int vocab_size, int hidden_size, int num_tokens) {
   require_sizes({vocab_size, hidden_size, num_tokens});
-  require_measurable(hidden_size % kGroupSize == 0,
-                     std::to_string(hidden_size) + " columns are not whole blocks");
-  PackedMatrix embedding = packed_layout(TensorType::Q8_0, vocab_size, hidden_size);
-  embedding.data = bench.arena(embedding.num_bytes());
-  constexpr int kHeadDim = 64;
-  const ModelConfig config = attention_config(1, 1, kHeadDim, 1);
-  const Rows rows(num_tokens, hidden_size);
-  const Rows cosines(num_tokens, kHeadDim / 2);
-  const Rows sines(num_tokens, kHeadDim / 2);
-  // The calls are timed on a team of one, so that each wakes the measured team anew.
-  ThreadPool single(1);
-  return bench.median_call(single, [&](int, int call) {
-    bench.pool().run([&](int thread) {
-      const Range share = bench.share(num_tokens, thread);
-      for (int token = share.begin; token < share.end; ++token) {
-        const auto row = (static_cast<size_t>(call) + static_cast<size_t>(token)) * 7919;
-        unpack_row(embedding, static_cast<int>(row % static_cast<size_t>(vocab_size)), rows.row(token));
-        rope_angles(config, token, false, cosines.row(token), sines.row(token));
-      }
-      bench.pool().barrier();
-    });
-  });
+  return BenchLayer(bench, sizes_of(TensorType::Q8_0, hidden_size, num_tokens)).time_embed(vocab_size);
 }
 
 double bench_sampling(Bench& bench, int vocab_size) {

@@ -12,17 +12,22 @@ double bench_matmul(Bench& bench, TensorType type, int rows, int cols, int num_t
 // Rotation, storing, and attention of `num_tokens` tokens that end at position `context`.
 double bench_attention(Bench& bench, int num_heads, int num_kv_heads, int head_dim, int context,
                        int num_tokens, KvType kv_type = KvType::F16);
-// RMSNorm and quantization of the input of a matrix product.
-double bench_norm(Bench& bench, int hidden_size, int num_tokens);
-// act(gate) * up, and quantization.
-double bench_activation(Bench& bench, int intermediate_size, int num_tokens);
-// An FFN of a ReLU model that is stored neuron by neuron, from its quantized input on: in decode with so many
-// of a hundred neurons live, in a batch with all of them computed.
+// Norm, and queries, keys and values of together so many rows: a half, a quarter and a quarter.
+double bench_project(Bench& bench, TensorType type, int rows, int hidden_size, int num_tokens);
+// The output matrix of an attention of so many columns, added to the residual.
+double bench_add_attention(Bench& bench, TensorType type, int hidden_size, int width, int num_tokens);
+// Norm and FFN, with a SiLU, added to the residual.
+double bench_ffn(Bench& bench, TensorType type, bool gated, int hidden_size, int intermediate_size,
+                 int num_tokens);
+// The same of a ReLU model that is stored neuron by neuron: in decode with so many of a hundred neurons live,
+// in a batch with all of them computed.
 double bench_neurons(Bench& bench, TensorType type, bool gated, int hidden_size, int intermediate_size,
                      int live_percent, int num_tokens);
+// Norm and logits of one token.
+double bench_head(Bench& bench, TensorType type, int vocab_size, int hidden_size);
 // What a pass over `num_tokens` costs besides its layers and head: waking the team, the embedding, the rotary
 // angles.
-double bench_pass(Bench& bench, int vocab_size, int hidden_size, int num_tokens);
+double bench_embed(Bench& bench, int vocab_size, int hidden_size, int num_tokens);
 // The greedy choice of a token from logits that all threads have written.
 double bench_sampling(Bench& bench, int vocab_size);
 // The team meeting once.

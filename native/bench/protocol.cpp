@@ -18,7 +18,7 @@ namespace {
 constexpr const char* kHow = "tokens footprint min_ms isa threads";
 constexpr const char* kAlone = "footprint min_ms isa threads";
 
-struct Operator {
+struct Measurement {
   const char* name;
   const char* required;  // keys, with spaces between
   const char* optional;
@@ -39,11 +39,15 @@ size_t footprint(const Request& request, size_t least) {
   return std::max(static_cast<size_t>(request.integer("footprint")), least);
 }
 
-size_t matmul_bytes(const Request& request) {
+size_t product_bytes(const Request& request, const char* rows, const char* cols) {
   // No type is larger than float.
-  const size_t matrix = 4 * area(request, "rows", "cols");
-  const size_t width = static_cast<size_t>(request.integer("rows") + request.integer("cols"));
-  return footprint(request, matrix) + token_bytes(request, width);
+  const size_t width = static_cast<size_t>(request.integer(rows) + request.integer(cols));
+  return footprint(request, 4 * area(request, rows, cols)) + token_bytes(request, width);
+}
+
+size_t ffn_bytes(const Request& request) {
+  const size_t width = static_cast<size_t>(request.integer("hidden") + 2 * request.integer("intermediate"));
+  return footprint(request, 2 * area(request, "hidden", "intermediate")) + token_bytes(request, width);
 }
 
 size_t attention_bytes(const Request& request) {
@@ -53,10 +57,7 @@ size_t attention_bytes(const Request& request) {
          2 * token_bytes(request, 4 * queries);
 }
 
-double measure_matmul(Bench& bench, const Request& r) {
-  return bench_matmul(bench, tensor_type_by_name(r.text("type")), r.size("rows"), r.size("cols"),
-                      r.size("tokens"));
-}
+TensorType type_of(const Request& request) { return tensor_type_by_name(request.text("type")); }
 
 double measure_attention(Bench& bench, const Request& r) {
   return bench_attention(bench, r.size("heads"), r.size("kv_heads"), r.size("head_dim"), r.size("context"),
@@ -65,35 +66,40 @@ double measure_attention(Bench& bench, const Request& r) {
 
 size_t vocab_bytes(const Request& r) { return 4 * static_cast<size_t>(r.integer("vocab")); }
 
-const Operator kOperators[] = {
-    {"matmul", "type rows cols", kHow, &matmul_bytes, &measure_matmul},
+const Measurement kMeasurements[] = {
+    {"matmul", "type rows cols", kHow, [](const Request& r) { return product_bytes(r, "rows", "cols"); },
+     [](Bench& bench, const Request& r) {
+       return bench_matmul(bench, type_of(r), r.size("rows"), r.size("cols"), r.size("tokens"));
+     }},
     {"attention", "heads kv_heads head_dim context", "kv_type tokens footprint min_ms isa threads",
      &attention_bytes, &measure_attention},
-    {"norm", "hidden", kHow,
-     [](const Request& r) { return token_bytes(r, 64 + static_cast<size_t>(r.integer("hidden"))); },
-     [](Bench& bench, const Request& r) { return bench_norm(bench, r.size("hidden"), r.size("tokens")); }},
-    {"activation", "intermediate", kHow,
-     [](const Request& r) { return token_bytes(r, static_cast<size_t>(r.integer("intermediate"))); },
+    {"project", "type rows hidden", kHow, [](const Request& r) { return product_bytes(r, "rows", "hidden"); },
      [](Bench& bench, const Request& r) {
-       return bench_activation(bench, r.size("intermediate"), r.size("tokens"));
+       return bench_project(bench, type_of(r), r.size("rows"), r.size("hidden"), r.size("tokens"));
      }},
-    {"neurons", "type gated hidden intermediate live_percent", kHow,
-     [](const Request& r) {
-       return footprint(r, 2 * area(r, "hidden", "intermediate")) +
-              token_bytes(r, static_cast<size_t>(r.integer("hidden") + r.integer("intermediate")));
-     },
+    {"add_attention", "type hidden width", kHow,
+     [](const Request& r) { return product_bytes(r, "hidden", "width"); },
      [](Bench& bench, const Request& r) {
-       return bench_neurons(bench, tensor_type_by_name(r.text("type")), r.size("gated") != 0,
-                            r.size("hidden"), r.size("intermediate"), r.size("live_percent"),
-                            r.size("tokens"));
+       return bench_add_attention(bench, type_of(r), r.size("hidden"), r.size("width"), r.size("tokens"));
      }},
-    {"pass", "vocab hidden", kHow,
-     [](const Request& r) {
-       return 2 * area(r, "vocab", "hidden") +
-              token_bytes(r, 2048 + static_cast<size_t>(r.integer("hidden")));
-     },
+    {"ffn", "type gated hidden intermediate", kHow, &ffn_bytes,
      [](Bench& bench, const Request& r) {
-       return bench_pass(bench, r.size("vocab"), r.size("hidden"), r.size("tokens"));
+       return bench_ffn(bench, type_of(r), r.size("gated") != 0, r.size("hidden"), r.size("intermediate"),
+                        r.size("tokens"));
+     }},
+    {"neurons", "type gated hidden intermediate live_percent", kHow, &ffn_bytes,
+     [](Bench& bench, const Request& r) {
+       return bench_neurons(bench, type_of(r), r.size("gated") != 0, r.size("hidden"), r.size("intermediate"),
+                            r.size("live_percent"), r.size("tokens"));
+     }},
+    {"head", "type vocab hidden", kAlone,
+     [](const Request& r) { return product_bytes(r, "vocab", "hidden"); },
+     [](Bench& bench, const Request& r) {
+       return bench_head(bench, type_of(r), r.size("vocab"), r.size("hidden"));
+     }},
+    {"embed", "vocab hidden", kHow, [](const Request& r) { return product_bytes(r, "vocab", "hidden"); },
+     [](Bench& bench, const Request& r) {
+       return bench_embed(bench, r.size("vocab"), r.size("hidden"), r.size("tokens"));
      }},
     {"sampling", "vocab", kAlone, &vocab_bytes,
      [](Bench& bench, const Request& r) { return bench_sampling(bench, r.size("vocab")); }},
@@ -107,9 +113,9 @@ const Operator kOperators[] = {
      [](Bench&, const Request& r) { return peak_int8_ops(r.size("threads"), r.text("isa")); }},
 };
 
-const Operator& find_operator(const std::string& name) {
+const Measurement& find_measurement(const std::string& name) {
   std::string names = "machine";
-  for (const Operator& known : kOperators) {
+  for (const Measurement& known : kMeasurements) {
     if (name == known.name) return known;
     names += std::string(", ") + known.name;
   }
@@ -117,7 +123,7 @@ const Operator& find_operator(const std::string& name) {
 }
 
 double measured(std::optional<Bench>& bench, const Request& request) {
-  const Operator& found = find_operator(request.name());
+  const Measurement& found = find_measurement(request.name());
   request.require_keys(found.required, found.optional);
   require_memory(found.num_bytes(request), "measuring " + request.name(), "take smaller sizes");
   const BenchOptions options = request.options();

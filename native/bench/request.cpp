@@ -43,6 +43,7 @@ constexpr Key kKeys[] = {
     {"tokens", 1, 1024, "1"},
     {"type", 0, 0, nullptr},
     {"vocab", 1, 1 << 21, nullptr},
+    {"width", 1, 1 << 20, nullptr},
 };
 
 const Key* find_key(std::string_view name) {

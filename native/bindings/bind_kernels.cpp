@@ -104,12 +104,14 @@ nb::object kernel_half_panel(const std::string& isa, const Halves& w, const Matr
 
 // A cache of one head that holds these keys and values, a row a position.
 KvCache one_head(const Matrix& rows, const Kernels& kernels) {
+  const int head_dim = size_of(rows.shape(1));
   ModelConfig config;
-  config.num_layers = config.num_kv_heads = 1;
-  config.head_dim = size_of(rows.shape(1));
+  config.layers.resize(1);
+  config.layers[0].attention.num_kv_heads = 1;
+  config.layers[0].attention.head_dim = head_dim;
   KvCache cache(config, size_of(rows.shape(0)), KvType::Q8_0);
   for (int slot = 0; slot < size_of(rows.shape(0)); ++slot) {
-    const float* row = rows.data() + static_cast<size_t>(slot * config.head_dim);
+    const float* row = rows.data() + static_cast<size_t>(slot * head_dim);
     cache.store_key(kernels, 0, 0, slot, row);
     cache.store_value(kernels, 0, 0, slot, row);
   }
@@ -149,10 +151,14 @@ nb::object kernel_byte_values(const std::string& isa, const Matrix& values, cons
   return to_numpy(std::move(result), {a.shape(0), values.shape(1)});
 }
 
-nb::object kernel_rms_norm(const std::string& isa, const Vector& x, const Vector& weight, float eps) {
-  require(x.shape(0) == weight.shape(0), "sizes differ");
+nb::object kernel_norm(const std::string& isa, const std::string& kind, const Vector& x,
+                       const std::optional<Vector>& weight, const std::optional<Vector>& bias, float eps) {
+  require(kind == "rmsnorm", "no such norm");
+  require((!weight || weight->shape(0) == x.shape(0)) && (!bias || bias->shape(0) == x.shape(0)),
+          "sizes differ");
+  const Norm norm{NormKind::Rms, weight ? weight->data() : nullptr, bias ? bias->data() : nullptr, eps};
   std::vector<float> out(x.shape(0));
-  select_kernels(isa).rms_norm(x.data(), weight.data(), size_of(x.shape(0)), eps, out.data());
+  select_kernels(isa).norm(norm, x.data(), size_of(x.shape(0)), out.data());
   return to_numpy(std::move(out), {x.shape(0)});
 }
 
@@ -196,7 +202,7 @@ void bind_kernels(nb::module_& m) {
   m.def("kernel_half_panel", &kernel_half_panel, "isa"_a, "w"_a, "a"_a, "may_round"_a = false);
   m.def("kernel_byte_keys", &kernel_byte_keys, "isa"_a, "keys"_a, "a"_a, "may_round"_a = false);
   m.def("kernel_byte_values", &kernel_byte_values, "isa"_a, "values"_a, "a"_a, "may_round"_a = false);
-  m.def("kernel_rms_norm", &kernel_rms_norm, "isa"_a, "x"_a, "weight"_a, "eps"_a);
+  m.def("kernel_norm", &kernel_norm, "isa"_a, "kind"_a, "x"_a, "weight"_a.none(), "bias"_a.none(), "eps"_a);
   m.def("kernel_activate", &kernel_activate, "isa"_a, "kind"_a, "gate"_a, "up"_a);
   m.def("kernel_softmax", &kernel_softmax, "isa"_a, "x"_a);
   m.def("kernel_to_half", &kernel_to_half, "isa"_a, "x"_a);

@@ -11,7 +11,6 @@
 #include "bindings/bind.h"
 #include "bindings/bind_session.h"
 #include "core/error.h"
-#include "graph/footprint.h"
 #include "graph/scoring.h"
 #include "sampling/sampler.h"
 

@@ -7,6 +7,7 @@ NB_MODULE(_native, module) {
   bind_sampler(module);
   bind_model(module);
   bind_bench(module);
+  bind_operators(module);
   bind_kernels(module);
   bind_neurons(module);
   bind_amx(module);

@@ -1,6 +1,5 @@
 #include "bench/weights.h"
 #include "capi/objects.h"
-#include "graph/footprint.h"
 #include "graph/kv_cache.h"
 
 namespace phonelm::capi {
@@ -63,7 +62,7 @@ phonelm_model_info info_of(const ModelObject& object) {
   info.vocab_size = config.vocab_size;
   info.context_length = object.context_length;
   info.max_context_length = config.context_length;
-  info.num_layers = config.num_layers;
+  info.num_layers = config.num_layers();
   info.hidden_size = config.hidden_size;
   info.bos_token = model.tokenizer().bos_id();
   info.eos_token = model.tokenizer().eos_id();

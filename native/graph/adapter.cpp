@@ -49,7 +49,7 @@ class AdapterLoader {
   AdapterLoader(std::shared_ptr<const Model> model, std::span<const AdapterSource> sources)
       : model_(*model), adapters_(new Adapters) {
     adapters_->model_ = std::move(model);
-    adapters_->layers_.resize(static_cast<size_t>(model_.config().num_layers));
+    adapters_->layers_.resize(model_.config().layers.size());
     for (const AdapterSource& source : sources) files_.emplace_back(source, model_.config().architecture);
   }
 
@@ -83,7 +83,7 @@ class AdapterLoader {
 
   void read(const AdapterFile& file) {
     std::set<std::string> known;
-    for (int index = 0; index < model_.config().num_layers; ++index) read_layer(file, index, known);
+    for (int index = 0; index < model_.config().num_layers(); ++index) read_layer(file, index, known);
     read_pair(file, kHeadName, {{&adapters_->head_, model_.head().rows}}, known);
     for (const TensorInfo& tensor : file.gguf().tensors()) {
       if (!known.contains(tensor.name)) refuse_unknown(file, tensor.name);
@@ -93,9 +93,10 @@ class AdapterLoader {
 
   void read_layer(const AdapterFile& file, int index, std::set<std::string>& known) {
     const ModelConfig& config = model_.config();
-    const int width = config.num_heads * config.head_dim;
-    const int kv_width = config.num_kv_heads * config.head_dim;
-    const int intermediate = config.intermediate_size;
+    const LayerShape& shape = config.layer(index);
+    const int width = shape.attention.width();
+    const int kv_width = shape.attention.kv_width();
+    const int intermediate = shape.ffn.intermediate_size;
     LayerAdapters& layer = adapters_->layers_[static_cast<size_t>(index)];
     const std::string block = "blk." + std::to_string(index) + ".";
     const auto pair = [&](const char* name, const std::vector<Slice>& slices) {
@@ -108,7 +109,7 @@ class AdapterLoader {
     pair("attn_output", {{&layer.output, config.hidden_size}});
     pair("ffn_gate", {{&layer.gate, intermediate}});
     // Without a gate of its own, up holds both.
-    const bool stacked = config.gated && !model_.file().find_tensor(block + "ffn_gate.weight");
+    const bool stacked = shape.ffn.gated && !model_.file().find_tensor(block + "ffn_gate.weight");
     pair("ffn_up", stacked ? std::vector<Slice>{{&layer.gate, intermediate}, {&layer.up, intermediate}}
                            : std::vector<Slice>{{&layer.up, intermediate}});
     pair("ffn_down", {{&layer.down, config.hidden_size}});

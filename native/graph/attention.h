@@ -2,26 +2,22 @@
 // matrix larger than 16 queries x 256 keys is ever kept.
 #pragma once
 
-#include "graph/model.h"
+#include "graph/graph.h"
 #include "graph/plan.h"
 
 namespace phonelm {
 
 struct AttentionJob {
-  const ModelConfig& config;
-  const Kernels& kernels;
-  const Scratch& scratch;
+  const Graph& graph;
   const Plan& plan;
   int layer;
   int num_threads;
-  bool may_round;      // see HalfPanels
-  bool exact = false;  // each token as if it came alone
-  // Of one head's query and key; nullptr: none.
-  const float* query_norm = nullptr;
-  const float* key_norm = nullptr;
+  bool may_round;        // see HalfPanels
+  bool batch_invariant;  // each token as if it came alone
 
-  // Query heads that share keys and values.
-  int group_size() const { return config.num_heads / config.num_kv_heads; }
+  const AttentionShape& shape() const { return graph.config.layer(layer).attention; }
+  const Kernels& kernels() const { return graph.kernels; }
+  const Scratch& scratch() const { return graph.scratch; }
 };
 
 // Normalizes and rotates this thread's share of the queries and keys and stores its share of keys and values

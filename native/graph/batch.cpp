@@ -15,7 +15,7 @@ class BatchRun {
   BatchRun(std::span<Session* const> sessions, const std::vector<std::vector<int32_t>>& tokens)
       : sessions_(sessions), rest_(tokens.begin(), tokens.end()) {
     check();
-    exact_ = std::ranges::all_of(rest_, [](auto rest) { return rest.size() == 1; });
+    batch_invariant_ = std::ranges::all_of(rest_, [](auto rest) { return rest.size() == 1; });
   }
 
   void run() {
@@ -81,8 +81,9 @@ class BatchRun {
     const auto stride = static_cast<size_t>(sessions_[0]->logits_stride());
     const auto logits = std::make_unique_for_overwrite<float[]>(rows.size() * stride);
     const Plan plan(segments);
-    const int num_threads = exact_ ? model.decode_threads() : model.threads_for(num_tokens);
-    const Pass pass(model, tokens_, plan, num_threads, nullptr, sessions_[0]->adapters().get(), exact_);
+    const int num_threads = batch_invariant_ ? model.decode_threads() : model.threads_for(num_tokens);
+    const Pass pass(model.graph(), tokens_, plan,
+                    {num_threads, nullptr, sessions_[0]->adapters().get(), batch_invariant_});
     model.threads().run(num_threads, [&](int thread) {
       pass.run_layers(thread);
       if (!rows.empty()) pass.run_head(rows, true, logits.get(), static_cast<int>(stride), thread);
@@ -102,7 +103,7 @@ class BatchRun {
 
   std::span<Session* const> sessions_;
   std::vector<std::span<const int32_t>> rest_;
-  bool exact_ = false;
+  bool batch_invariant_ = false;
   std::vector<Run> runs_;
   std::vector<int32_t> tokens_;
 };

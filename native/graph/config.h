@@ -1,6 +1,7 @@
 // What the graph builds: the native form of arch.DecoderConfig, read from GGUF metadata.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,7 +11,7 @@
 
 namespace phonelm {
 
-// How queries and keys are turned by their position.
+// How queries and keys are rotated by their position.
 struct Rope {
   // Radians a position, one for each pair of dimensions.
   std::vector<float> frequencies;
@@ -19,56 +20,79 @@ struct Rope {
   std::vector<float> long_frequencies;
   // Factor of cos and sin.
   float magnitude = 1.0f;
+  // Pairs (2 i, 2 i + 1) are rotated (llama, arcee, smollm3) instead of (i, i + d / 2).
+  bool interleaved = false;
+  // cos and sin rounded to round(127 x) / 127.
+  bool int8 = false;
+
+  int num_pairs() const { return static_cast<int>(frequencies.size()); }
 };
 
-// What may differ from layer to layer.
-struct LayerConfig {
+struct AttentionShape {
   // More than any context.
   static constexpr int kAll = 1 << 30;
   static constexpr int kNoRope = -1;
 
+  int num_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  // Factor of the products of queries and keys.
+  float scale = 1.0f;
   // How many tokens one sees, itself included.
   int window = kAll;
   // Index into the model's ropes.
   int rope = 0;
+  // Every head of query and key is normalized before it is rotated.
+  bool qk_norm = false;
+
+  int width() const { return num_heads * head_dim; }
+  int kv_width() const { return num_kv_heads * head_dim; }
+  // Query heads that share keys and values.
+  int group_size() const { return num_heads / num_kv_heads; }
+};
+
+struct FfnShape {
+  int intermediate_size = 0;
+  bool gated = true;
+  Activation activation = Activation::Silu;
+};
+
+// A layer reads the residual stream through a norm, twice: for attention, whose result is added to the
+// residual, and then for the FFN.
+struct LayerShape {
+  AttentionShape attention;
+  FfnShape ffn;
+  // What attention and FFN give is normalized before it is added to the residual.
+  bool post_norm = false;
 };
 
 struct ModelConfig {
   std::string architecture;
   int vocab_size = 0;
   int hidden_size = 0;
-  int num_layers = 0;
-  int num_heads = 0;
-  int num_kv_heads = 0;
-  int head_dim = 0;
-  int rope_dim = 0;
-  int intermediate_size = 0;
   int context_length = 0;
   // Sequences that may grow beyond it take the ropes' long frequencies.
-  int original_context = LayerConfig::kAll;
+  int original_context = AttentionShape::kAll;
   float norm_eps = 0.0f;
   float embedding_scale = 1.0f;
-  // Factor of the products of queries and keys.
-  float attention_scale = 1.0f;
-  bool gated = true;
-  Activation activation = Activation::Silu;
-  // Every head of query and key is normalized before it is turned.
-  bool qk_norm = false;
-  // What attention and FFN give is normalized before it is added to the residual.
-  bool post_norm = false;
-  // Pairs (2 i, 2 i + 1) are rotated (llama, arcee, smollm3) instead of (i, i + d / 2).
-  bool rope_interleaved = false;
-  // cos and sin rounded to round(127 x) / 127.
-  bool rope_int8 = false;
   std::vector<Rope> ropes;
-  std::vector<LayerConfig> layers;
+  std::vector<LayerShape> layers;
   // Tensors that went into the ropes.
   std::vector<std::string> rope_tensors;
 
+  int num_layers() const { return static_cast<int>(layers.size()); }
+  const LayerShape& layer(int index) const { return layers[static_cast<size_t>(index)]; }
   bool is_long(int context) const { return context > original_context; }
-  // Of a token, all ropes side by side.
-  int num_angles() const { return static_cast<int>(ropes.size()) * rope_dim / 2; }
-  const LayerConfig& layer(int index) const { return layers[static_cast<size_t>(index)]; }
+  // Of a token, all ropes side by side: the angles before a rope's own, or all of them.
+  int first_angle(int rope) const;
+  int num_angles() const { return first_angle(static_cast<int>(ropes.size())); }
+  // The most of any layer.
+  template <typename SizeOf>
+  int largest(SizeOf size_of) const {
+    int most = 0;
+    for (const LayerShape& layer : layers) most = std::max(most, size_of(layer));
+    return most;
+  }
 };
 
 // Throws Error: an architecture, a field or a value that the graph does not build, by its key's name.

@@ -8,6 +8,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/buffer.h"
 #include "graph/config.h"
@@ -30,28 +31,34 @@ class KvCache {
 
   // What a cache will take, before it is made.
   static size_t bytes_for(const ModelConfig& config, int context_length, KvType type = KvType::F16);
+  // Of them the sinks' keys before their rotation.
+  static size_t sinks_bytes_for(const ModelConfig& config, int num_sinks);
 
   KvType type() const { return type_; }
   int num_sinks() const { return num_sinks_; }
-  int value_stride() const { return value_stride_; }
+  int value_stride(int layer) const { return place(layer).value_stride; }
   size_t num_bytes() const { return keys_.size() + values_.size(); }
   size_t bytes_per_token() const;
 
   // The block that a slot lies in.
   std::byte* key_block(int layer, int kv_head, int slot) const {
-    return keys_.data() + block(layer, kv_head, slot) * key_block_bytes_;
+    const Place& of = place(layer);
+    return keys_.data() + of.first_key_byte + block(kv_head, slot) * of.key_block_bytes;
   }
   std::byte* value_block(int layer, int kv_head, int slot) const {
-    return values_.data() + block(layer, kv_head, slot) * value_block_bytes_;
+    const Place& of = place(layer);
+    return values_.data() + of.first_value_byte + block(kv_head, slot) * of.value_block_bytes;
   }
   // What the kernels take, of `count` slots from `slot` on, a multiple of kBlock.
   HalfPanels key_halves(int layer, int kv_head, int slot, int count, bool may_round) const;
   HalfPanels value_halves(int layer, int kv_head, int slot, int count, bool may_round) const;
   ByteBlocks key_bytes(int layer, int kv_head, int slot, int count, bool may_round) const {
-    return {key_block(layer, kv_head, slot), key_block_bytes_, head_dim_, count, may_round};
+    const Place& of = place(layer);
+    return {key_block(layer, kv_head, slot), of.key_block_bytes, of.head_dim, count, may_round};
   }
   ByteBlocks value_bytes(int layer, int kv_head, int slot, int count, bool may_round) const {
-    return {value_block(layer, kv_head, slot), value_block_bytes_, head_dim_, count, may_round};
+    const Place& of = place(layer);
+    return {value_block(layer, kv_head, slot), of.value_block_bytes, of.head_dim, count, may_round};
   }
 
   void store_key(const Kernels& kernels, int layer, int kv_head, int slot, const float* key) const;
@@ -70,34 +77,44 @@ class KvCache {
   template <typename Visit>
   void for_each_run(int num_slots, Visit&& visit) const {
     const size_t num_blocks = (static_cast<size_t>(num_slots) + kBlock - 1) / kBlock;
-    for (int layer = 0; layer < num_layers_; ++layer) {
-      for (int head = 0; head < num_kv_heads_; ++head) {
-        visit(std::span(key_block(layer, head, 0), num_blocks * key_block_bytes_));
-        visit(std::span(value_block(layer, head, 0), num_blocks * value_block_bytes_));
+    for (int layer = 0; layer < num_layers(); ++layer) {
+      for (int head = 0; head < place(layer).num_kv_heads; ++head) {
+        visit(std::span(key_block(layer, head, 0), num_blocks * place(layer).key_block_bytes));
+        visit(std::span(value_block(layer, head, 0), num_blocks * place(layer).value_block_bytes));
       }
     }
   }
 
  private:
-  size_t block(int layer, int kv_head, int slot) const {
-    const auto run =
-        static_cast<size_t>(layer) * static_cast<size_t>(num_kv_heads_) + static_cast<size_t>(kv_head);
-    return run * num_blocks_ + static_cast<size_t>(slot / kBlock);
+  // Where a layer's runs lie, one a KV head, and how large their blocks are.
+  struct Place {
+    int num_kv_heads;
+    int head_dim;
+    int value_stride;
+    size_t key_block_bytes;
+    size_t value_block_bytes;
+    size_t first_key_byte;
+    size_t first_value_byte;
+    size_t first_sink;  // among the sinks' floats
+  };
+
+  static std::vector<Place> places_of(const ModelConfig& config, size_t num_blocks, KvType type,
+                                      int num_sinks);
+  int num_layers() const { return static_cast<int>(places_.size()) - 1; }
+  const Place& place(int layer) const { return places_[static_cast<size_t>(layer)]; }
+  size_t block(int kv_head, int slot) const {
+    return static_cast<size_t>(kv_head) * num_blocks_ + static_cast<size_t>(slot / kBlock);
   }
-  void store_key_bytes(std::byte* block, int lane, const float* key) const;
-  void store_value_bytes(std::byte* block, int lane, const float* value) const;
-  void copy_key_lanes(const std::byte* from, std::byte* to, int first_lane) const;
-  void copy_value_lanes(const std::byte* from, std::byte* to, int first_lane) const;
+  static void store_key_bytes(const Place& of, std::byte* block, int lane, const float* key);
+  static void store_value_bytes(const Place& of, std::byte* block, int lane, const float* value);
+  void copy_key_lanes(const Place& of, const std::byte* from, std::byte* to, int first_lane) const;
+  void copy_value_lanes(const Place& of, const std::byte* from, std::byte* to, int first_lane) const;
 
   KvType type_;
-  int num_layers_;
-  int num_kv_heads_;
-  int head_dim_;
   int num_sinks_;
-  int value_stride_;
   size_t num_blocks_;  // of a run
-  size_t key_block_bytes_;
-  size_t value_block_bytes_;
+  // One a layer, and the end of all.
+  std::vector<Place> places_;
   Buffer keys_;
   Buffer values_;
   Buffer sink_keys_;

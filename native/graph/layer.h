@@ -1,4 +1,5 @@
-// The weights of a layer. What a model's kind of layer lacks is not there: no rows, no data, nullptr.
+// The weights of a layer. What a model's kind of layer lacks is not there: no rows, no
+// data, a norm without weights.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -10,16 +11,15 @@ struct Linear : PackedMatrix {
 };
 
 struct Layer {
-  const float* attention_norm = nullptr;
+  Norm attention_norm;
   Linear query, key, value, output;
   // Of one head's query and key.
-  const float* query_norm = nullptr;
-  const float* key_norm = nullptr;
+  Norm query_norm, key_norm;
   // Of what attention gives, before it is added to the residual.
-  const float* attention_post_norm = nullptr;
-  const float* ffn_norm = nullptr;
+  Norm attention_post_norm;
+  Norm ffn_norm;
   Linear gate, up, down;  // no gate in a plain FFN
-  const float* ffn_post_norm = nullptr;
+  Norm ffn_post_norm;
   // Instead of down, and of up where there is a gate: a ReLU FFN whose dead neurons are not read at decode.
   NeuronRows up_rows;
   NeuronColumns down_columns;

@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "core/memory.h"
 #include "gguf/printable.h"
-#include "graph/footprint.h"
 #include "graph/kv_cache.h"
 
 namespace phonelm {
@@ -29,10 +28,6 @@ std::shared_ptr<GgufFile> open_file(const std::string& path) {
     require_memory(std::filesystem::file_size(path), "mapping " + printable(path), "take a smaller model");
     throw;
   }
-}
-
-bool has_dead_neurons(Activation activation) {
-  return activation == Activation::Relu || activation == Activation::Relu2;
 }
 
 }  // namespace
@@ -57,6 +52,8 @@ std::shared_ptr<Model> Loader::run() {
   // weights twice.
   for (const auto& matrix : plan.matrices()) pack(matrix);
   if (model_->head_.rows == 0) model_->head_ = model_->embedding_;
+  model_->operators_ = operators(
+      model_->config_, [this](int layer) { return model_->layers_[static_cast<size_t>(layer)].by_neuron(); });
   model_->scratch_ = std::make_unique<Scratch>(model_->config_, model_->config_.context_length, num_threads_);
   model_->thread_choice_ =
       options_.num_threads ? ThreadChoice{num_threads_, num_threads_} : measured_choice();
@@ -70,25 +67,30 @@ void Loader::plan_model(WeightPlan& plan) {
   if (plan.has("output.weight")) {
     plan.matrix("output.weight", config.vocab_size, config.hidden_size, &model_->head_);
   }
-  plan.vector("output_norm.weight", config.hidden_size, &model_->output_norm_);
+  plan_norm(plan, "output_norm", config.hidden_size, model_->output_norm_);
   for (const std::string& name : config.rope_tensors) plan.claim(name);
-  model_->layers_.resize(static_cast<size_t>(config.num_layers));
-  for (int index = 0; index < config.num_layers; ++index) {
+  model_->layers_.resize(config.layers.size());
+  for (int index = 0; index < config.num_layers(); ++index) {
     const std::string block = "blk." + std::to_string(index) + ".";
     Layer& layer = model_->layers_[static_cast<size_t>(index)];
-    plan_attention(plan, block, layer);
-    plan_ffn(plan, block, layer);
+    plan_attention(plan, block, config.layer(index), layer);
+    plan_ffn(plan, block, config.layer(index).ffn, layer);
   }
   plan.refuse_others(config.architecture);
   plan.finish();
 }
 
-void Loader::plan_attention(WeightPlan& plan, const std::string& block, Layer& layer) {
-  const ModelConfig& config = model_->config_;
-  const int hidden = config.hidden_size;
-  const int width = config.num_heads * config.head_dim;
-  const int kv_width = config.num_kv_heads * config.head_dim;
-  plan.vector(block + "attn_norm.weight", hidden, &layer.attention_norm);
+void Loader::plan_norm(WeightPlan& plan, const std::string& name, int size, Norm& norm) {
+  norm.eps = model_->config_.norm_eps;
+  plan.vector(name + ".weight", size, &norm.weight);
+}
+
+void Loader::plan_attention(WeightPlan& plan, const std::string& block, const LayerShape& shape,
+                            Layer& layer) {
+  const int hidden = model_->config_.hidden_size;
+  const int width = shape.attention.width();
+  const int kv_width = shape.attention.kv_width();
+  plan_norm(plan, block + "attn_norm", hidden, layer.attention_norm);
   if (plan.has(block + "attn_qkv.weight")) {
     plan.stacked(block + "attn_qkv",
                  {{width, &layer.query}, {kv_width, &layer.key}, {kv_width, &layer.value}}, hidden);
@@ -98,32 +100,32 @@ void Loader::plan_attention(WeightPlan& plan, const std::string& block, Layer& l
     plan.linear(block + "attn_v", kv_width, hidden, &layer.value);
   }
   plan.linear(block + "attn_output", hidden, width, &layer.output);
-  if (config.qk_norm) {
-    plan.vector(block + "attn_q_norm.weight", config.head_dim, &layer.query_norm);
-    plan.vector(block + "attn_k_norm.weight", config.head_dim, &layer.key_norm);
+  if (shape.attention.qk_norm) {
+    plan_norm(plan, block + "attn_q_norm", shape.attention.head_dim, layer.query_norm);
+    plan_norm(plan, block + "attn_k_norm", shape.attention.head_dim, layer.key_norm);
   }
-  if (config.post_norm) {
-    plan.vector(block + "post_attention_norm.weight", hidden, &layer.attention_post_norm);
-    plan.vector(block + "post_ffw_norm.weight", hidden, &layer.ffn_post_norm);
+  if (shape.post_norm) {
+    plan_norm(plan, block + "post_attention_norm", hidden, layer.attention_post_norm);
+    plan_norm(plan, block + "post_ffw_norm", hidden, layer.ffn_post_norm);
   }
 }
 
-void Loader::plan_ffn(WeightPlan& plan, const std::string& block, Layer& layer) {
-  const ModelConfig& config = model_->config_;
-  const int hidden = config.hidden_size;
-  const int intermediate = config.intermediate_size;
+void Loader::plan_ffn(WeightPlan& plan, const std::string& block, const FfnShape& shape, Layer& layer) {
+  const int hidden = model_->config_.hidden_size;
+  const int intermediate = shape.intermediate_size;
   const std::string gate = block + "ffn_gate";
   const std::string up = block + "ffn_up";
   const std::string down = block + "ffn_down";
-  plan.vector(block + "ffn_norm.weight", hidden, &layer.ffn_norm);
-  if (config.gated && !plan.has(gate + ".weight") && is_stacked(up + ".weight")) {
+  plan_norm(plan, block + "ffn_norm", hidden, layer.ffn_norm);
+  if (shape.gated && !plan.has(gate + ".weight") && has_rows(up + ".weight", 2 * intermediate)) {
     plan.stacked(up, {{intermediate, &layer.gate}, {intermediate, &layer.up}}, hidden);
     plan.linear(down, hidden, intermediate, &layer.down);
     return;
   }
-  if (config.gated) plan.linear(gate, intermediate, hidden, &layer.gate);
-  const bool by_neuron = options_.sparse_ffn && has_dead_neurons(config.activation) && fits(up) && fits(down);
-  if (by_neuron && config.gated) {
+  if (shape.gated) plan.linear(gate, intermediate, hidden, &layer.gate);
+  const bool by_neuron = options_.sparse_ffn && has_dead_neurons(shape.activation) &&
+                         fits_neurons(up, intermediate) && fits_neurons(down, intermediate);
+  if (by_neuron && shape.gated) {
     plan.neuron_rows(up + ".weight", intermediate, hidden, &layer.up_rows);
   } else {
     plan.linear(up, intermediate, hidden, &layer.up);
@@ -135,16 +137,15 @@ void Loader::plan_ffn(WeightPlan& plan, const std::string& block, Layer& layer) 
   }
 }
 
-bool Loader::is_stacked(const std::string& name) const {
+bool Loader::has_rows(const std::string& name, int num_rows) const {
   const TensorInfo* tensor = model_->file_->find_tensor(name);
-  return tensor && tensor->dims[1] == 2 * static_cast<uint64_t>(model_->config_.intermediate_size);
+  return tensor && tensor->dims[1] == static_cast<uint64_t>(num_rows);
 }
 
-bool Loader::fits(const std::string& name) const {
+bool Loader::fits_neurons(const std::string& name, int intermediate_size) const {
   const TensorInfo* tensor = model_->file_->find_tensor(name + ".weight");
-  const ModelConfig& config = model_->config_;
   return tensor && !model_->file_->find_tensor(name + ".bias") &&
-         neuron_layout_fits(tensor->type, config.hidden_size, config.intermediate_size);
+         neuron_layout_fits(tensor->type, model_->config_.hidden_size, intermediate_size);
 }
 
 void Loader::require_room(size_t weight_bytes) const {

@@ -15,12 +15,13 @@ class Loader {
 
  private:
   void plan_model(WeightPlan& plan);
-  void plan_attention(WeightPlan& plan, const std::string& block, Layer& layer);
-  void plan_ffn(WeightPlan& plan, const std::string& block, Layer& layer);
-  // Whether a tensor holds gate and up, one below the other.
-  bool is_stacked(const std::string& name) const;
+  void plan_norm(WeightPlan& plan, const std::string& name, int size, Norm& norm);
+  void plan_attention(WeightPlan& plan, const std::string& block, const LayerShape& shape, Layer& layer);
+  void plan_ffn(WeightPlan& plan, const std::string& block, const FfnShape& shape, Layer& layer);
+  // Whether there is a tensor of so many rows: gate and up, for example, one below the other.
+  bool has_rows(const std::string& name, int num_rows) const;
   // Whether a matrix of the FFN can be stored neuron by neuron.
-  bool fits(const std::string& name) const;
+  bool fits_neurons(const std::string& name, int intermediate_size) const;
   void require_room(size_t weight_bytes) const;
   ThreadChoice measured_choice() const;
   void pack(const WeightPlan::Matrix& matrix);

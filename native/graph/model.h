@@ -10,6 +10,7 @@
 
 #include "core/buffer.h"
 #include "graph/config.h"
+#include "graph/graph.h"
 #include "graph/kv_cache.h"
 #include "graph/layer.h"
 #include "graph/scratch.h"
@@ -51,8 +52,11 @@ class Model {
   const PackedMatrix& embedding() const { return embedding_; }
   // The embedding itself where the two are tied.
   const PackedMatrix& head() const { return head_; }
-  const float* output_norm() const { return output_norm_; }
   const std::vector<Layer>& layers() const { return layers_; }
+  // What a pass runs over.
+  Graph graph() const {
+    return {config_, *kernels_, *threads_, *scratch_, embedding_, head_, output_norm_, layers_, operators_};
+  }
   // What the kernels read, norms included.
   size_t weight_bytes() const { return weights_.size(); }
   std::span<const std::byte> weights() const { return {weights_.data(), weights_.size()}; }
@@ -71,8 +75,9 @@ class Model {
   Buffer weights_;
   PackedMatrix embedding_;
   PackedMatrix head_;
-  const float* output_norm_ = nullptr;
+  Norm output_norm_;
   std::vector<Layer> layers_;
+  std::vector<Operator> operators_;
 };
 
 // A team never has more.

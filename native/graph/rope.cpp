@@ -31,7 +31,7 @@ void rope_angles(const ModelConfig& config, int64_t position, bool is_long, floa
       const float angle = angle_of(config, position, frequency);
       float cosine = std::cos(angle);
       float sine = std::sin(angle);
-      if (config.rope_int8) {
+      if (rope.int8) {
         cosine = std::nearbyint(127.0f * cosine) / 127.0f;
         sine = std::nearbyint(127.0f * sine) / 127.0f;
       }
@@ -41,10 +41,10 @@ void rope_angles(const ModelConfig& config, int64_t position, bool is_long, floa
   }
 }
 
-void rope_rotate(const ModelConfig& config, const float* cosines, const float* sines, float* head) {
-  const int half = config.rope_dim / 2;
-  const int step = config.rope_interleaved ? 2 : 1;
-  const int distance = config.rope_interleaved ? 1 : half;
+void rope_rotate(const Rope& rope, const float* cosines, const float* sines, float* head) {
+  const int half = rope.num_pairs();
+  const int step = rope.interleaved ? 2 : 1;
+  const int distance = rope.interleaved ? 1 : half;
   for (int i = 0; i < half; ++i) {
     float& a = head[i * step];
     float& b = head[i * step + distance];

@@ -15,13 +15,13 @@ namespace {
 constexpr int64_t kMaxContext = int64_t{1} << 24;
 
 // A tensor of a factor for each frequency; empty where the file has none.
-std::vector<float> read_factors(const ConfigReader& reader, const std::string& name, ModelConfig& config) {
+std::vector<float> read_factors(const ConfigReader& reader, const std::string& name, size_t size,
+                                ModelConfig& config) {
   const TensorInfo* tensor = reader.file().find_tensor(name);
   if (!tensor) return {};
   const auto refuse = [&](const std::string& what) {
     throw Error(reader.file().path() + ": tensor " + name + " " + what + "; take another file");
   };
-  const auto size = static_cast<size_t>(config.rope_dim / 2);
   if (tensor->type != TensorType::F32) refuse("is not F32");
   if (tensor->num_dims != 1 || tensor->dims[0] != size) {
     refuse("does not have the " + std::to_string(size) + " factors that rope.dimension_count asks for");
@@ -56,19 +56,21 @@ double turning_dimension(double num_turns, double context, int rope_dim, double 
 }
 
 // Fast dimensions stay, slow ones are divided by the factor, those between are mixed.
-void scale_by_yarn(const ConfigReader& reader, float theta, float factor, ModelConfig& config, Rope& rope) {
+void scale_by_yarn(const ConfigReader& reader, float theta, float factor, const ModelConfig& config,
+                   Rope& rope) {
   for (const char* name : {"yarn_ext_factor", "yarn_attn_factor", "yarn_log_multiplier"}) {
     reader.refuse_unless_neutral(std::string("rope.scaling.") + name);
   }
   if (theta == 1.0f) reader.refuse("rope.freq_base", "is 1, which YaRN cannot scale");
   const int context = original_context(reader, config);
+  const int rope_dim = 2 * rope.num_pairs();
   const auto at = [&](const char* name, double turns) {
-    return turning_dimension(reader.positive(name, turns), context, config.rope_dim, theta);
+    return turning_dimension(reader.positive(name, turns), context, rope_dim, theta);
   };
   const double low = std::max(std::floor(at("rope.scaling.yarn_beta_fast", 32.0)), 0.0);
   const double high =
-      std::min(std::ceil(at("rope.scaling.yarn_beta_slow", 1.0)), static_cast<double>(config.rope_dim - 1));
-  for (int i = 0; i < config.rope_dim / 2; ++i) {
+      std::min(std::ceil(at("rope.scaling.yarn_beta_slow", 1.0)), static_cast<double>(rope_dim - 1));
+  for (int i = 0; i < rope.num_pairs(); ++i) {
     float& frequency = rope.frequencies[static_cast<size_t>(i)];
     const auto slow = static_cast<float>(std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0));
     frequency = frequency / factor * slow + frequency * (1.0f - slow);
@@ -77,9 +79,10 @@ void scale_by_yarn(const ConfigReader& reader, float theta, float factor, ModelC
 }
 
 void apply_factors(const ConfigReader& reader, bool needs_long, ModelConfig& config, Rope& rope) {
-  const auto all = read_factors(reader, "rope_freqs.weight", config);
-  const auto of_short = read_factors(reader, "rope_factors_short.weight", config);
-  const auto of_long = read_factors(reader, "rope_factors_long.weight", config);
+  const size_t size = rope.frequencies.size();
+  const auto all = read_factors(reader, "rope_freqs.weight", size, config);
+  const auto of_short = read_factors(reader, "rope_factors_short.weight", size, config);
+  const auto of_long = read_factors(reader, "rope_factors_long.weight", size, config);
   if (of_long.empty() != of_short.empty() || (needs_long && of_long.empty())) {
     throw Error(reader.file().path() +
                 ": LongRoPE needs the tensors rope_factors_long.weight and rope_factors_short.weight, both; "
@@ -94,9 +97,11 @@ void apply_factors(const ConfigReader& reader, bool needs_long, ModelConfig& con
 
 }  // namespace
 
-Rope read_rope(const ConfigReader& reader, ModelConfig& config) {
+Rope read_rope(const ConfigReader& reader, int rope_dim, ModelConfig& config) {
   const float theta = reader.positive("rope.freq_base", 10000.0);
-  Rope rope{rope_frequencies(theta, config.rope_dim), {}, reader.positive("rope.scaling.attn_factor", 1.0)};
+  Rope rope;
+  rope.frequencies = rope_frequencies(theta, rope_dim);
+  rope.magnitude = reader.positive("rope.scaling.attn_factor", 1.0);
   const std::string kind = reader.text_or("rope.scaling.type", "linear");
   const float factor = kind == "none" ? 1.0f : read_factor(reader);
   if (kind == "yarn") {

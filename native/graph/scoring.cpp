@@ -47,7 +47,7 @@ int cache_slots(const Model& model, std::span<const ScoreRequest> requests) {
 }
 
 // A thread's part of a row's softmax.
-struct Part {
+struct SoftmaxPart {
   float maximum;
   float sum;
 };
@@ -108,7 +108,7 @@ class Scorer {
     if (tokens_.empty()) return;
     const Plan plan(segments_);
     const int num_threads = model_.threads_for(static_cast<int>(tokens_.size()));
-    const Pass pass(model_, tokens_, plan, num_threads, nullptr, adapters_);
+    const Pass pass(model_.graph(), tokens_, plan, {num_threads, nullptr, adapters_});
     parts_.resize(static_cast<size_t>(num_threads * kRows));
     model_.threads().run(num_threads, [&](int thread) {
       pass.run_layers(thread);
@@ -131,7 +131,7 @@ class Scorer {
       const int32_t next = wanted_[begin + i].next;
       float* logits = logits_.row(static_cast<int>(i)) + first;
       const float chosen = next >= first && next < first + size ? logits[next - first] : 0.0f;
-      Part& part = parts_[static_cast<size_t>(thread) * kRows + i];
+      SoftmaxPart& part = parts_[static_cast<size_t>(thread) * kRows + i];
       part = {-std::numeric_limits<float>::infinity(), 0.0f};
       if (size > 0) {
         part.maximum = model_.kernels().maximum(logits, size);
@@ -172,7 +172,7 @@ class Scorer {
   std::vector<int32_t> rows_;
   std::vector<Wanted> wanted_;
   // Of the rows at hand: the threads' parts, and the logit of the token that is scored.
-  std::vector<Part> parts_;
+  std::vector<SoftmaxPart> parts_;
   float chosen_[kRows] = {};
 };
 

@@ -11,23 +11,42 @@
 
 namespace phonelm {
 
+// Takes memory, or only counts what would be taken.
+class Allocator {
+ public:
+  enum class Mode { Take, Count };
+
+  explicit Allocator(Mode mode = Mode::Take) : mode_(mode) {}
+  Buffer take(size_t num_bytes) {
+    num_bytes_ += num_bytes;
+    return mode_ == Mode::Take ? Buffer(num_bytes) : Buffer();
+  }
+  size_t num_bytes() const { return num_bytes_; }
+
+ private:
+  Mode mode_;
+  size_t num_bytes_ = 0;
+};
+
 // Memory behind an `Activations`: as floats and as int8 groups.
 class InputBuffer {
  public:
-  InputBuffer(int max_tokens, int max_cols)
+  InputBuffer(int max_tokens, int max_cols, Allocator&& allocator = Allocator())
+      : InputBuffer(max_tokens, max_cols, allocator) {}
+  InputBuffer(int max_tokens, int max_cols, Allocator& allocator)
       : stride_(static_cast<int>(round_up(static_cast<size_t>(max_cols), kGroupSize))),
-        values_(count(max_tokens) * sizeof(float)),
-        quants_(count(max_tokens)),
-        scales_(count(max_tokens) / kGroupSize * sizeof(float)),
-        offsets_(scales_.size()),
-        scaled_sums_(scales_.size()),
-        low_quants_(quants_.size()),
-        low_scales_(scales_.size()),
-        low_offsets_(scales_.size()),
-        low_tokens_(scales_.size()),
-        half_offsets_(2 * scales_.size()),
-        low_half_offsets_(2 * scales_.size()),
-        scaled_half_sums_(2 * scales_.size()) {}
+        values_(allocator.take(count(max_tokens) * sizeof(float))),
+        quants_(allocator.take(count(max_tokens))),
+        scales_(of_groups(max_tokens, allocator)),
+        offsets_(of_groups(max_tokens, allocator)),
+        scaled_sums_(of_groups(max_tokens, allocator)),
+        low_quants_(allocator.take(count(max_tokens))),
+        low_scales_(of_groups(max_tokens, allocator)),
+        low_offsets_(of_groups(max_tokens, allocator)),
+        low_tokens_(of_groups(max_tokens, allocator)),
+        half_offsets_(of_groups(max_tokens, allocator, 2)),
+        low_half_offsets_(of_groups(max_tokens, allocator, 2)),
+        scaled_half_sums_(of_groups(max_tokens, allocator, 2)) {}
 
   float* values(int token) const {
     return values_.as<float>() + static_cast<size_t>(token) * static_cast<size_t>(stride_);
@@ -61,6 +80,10 @@ class InputBuffer {
     return round_up(static_cast<size_t>(max_tokens), max_tokens == 1 ? 1 : kTokenBlock) *
            static_cast<size_t>(stride_);
   }
+  // So many numbers of four bytes for each group.
+  Buffer of_groups(int max_tokens, Allocator& allocator, size_t num_numbers = 1) const {
+    return allocator.take(num_numbers * count(max_tokens) / kGroupSize * sizeof(float));
+  }
 
   int stride_;
   Buffer values_;
@@ -79,9 +102,11 @@ class InputBuffer {
 
 // A matrix of floats, a row a token.
 struct Rows {
-  Rows(int num_tokens, int width)
+  Rows(int num_tokens, int width, Allocator&& allocator = Allocator()) : Rows(num_tokens, width, allocator) {}
+  Rows(int num_tokens, int width, Allocator& allocator)
       : stride(static_cast<int>(round_up(static_cast<size_t>(width), kPanelRows))),
-        buffer(static_cast<size_t>(num_tokens) * static_cast<size_t>(stride) * sizeof(float)) {}
+        buffer(
+            allocator.take(static_cast<size_t>(num_tokens) * static_cast<size_t>(stride) * sizeof(float))) {}
   float* row(int token) const {
     return buffer.as<float>() + static_cast<size_t>(token) * static_cast<size_t>(stride);
   }
@@ -92,21 +117,44 @@ struct Rows {
 
 // One thread's memory for attention.
 struct AttentionScratch {
-  AttentionScratch(const ModelConfig& config, int key_block, int num_threads)
-      : scores(kTokenBlock, key_block),
-        weighted(kTokenBlock, config.head_dim),
-        part_state(num_parts(config, num_threads), 2),
-        part_weighted(num_parts(config, num_threads), config.head_dim) {}
+  AttentionScratch(const ModelConfig& config, int key_block, int num_threads, Allocator& allocator)
+      : scores(kTokenBlock, key_block, allocator),
+        weighted(kTokenBlock, head_dim(config), allocator),
+        part_state(num_parts(config, num_threads), 2, allocator),
+        part_weighted(num_parts(config, num_threads), head_dim(config), allocator) {}
 
+  static int head_dim(const ModelConfig& config) {
+    return config.largest([](const LayerShape& layer) { return layer.attention.head_dim; });
+  }
   // Of all heads for this thread's share of the keys, or of all shares for up to 16 heads that share keys.
   static int num_parts(const ModelConfig& config, int num_threads) {
-    const int group_size = config.num_heads / config.num_kv_heads;
-    return std::max(config.num_heads, num_threads * std::min(group_size, kTokenBlock));
+    return config.largest([num_threads](const LayerShape& layer) {
+      const AttentionShape& attention = layer.attention;
+      return std::max(attention.num_heads, num_threads * std::min(attention.group_size(), kTokenBlock));
+    });
   }
 
   Rows scores, weighted;
   // Of a share of one token's keys and a head: the maximum and sum of the softmax, the weighted values.
   Rows part_state, part_weighted;
+};
+
+// The widest rows of any layer.
+struct Widths {
+  explicit Widths(const ModelConfig& config)
+      : hidden(config.hidden_size),
+        query(config.largest([](const LayerShape& layer) { return layer.attention.width(); })),
+        key(config.largest([](const LayerShape& layer) { return layer.attention.kv_width(); })),
+        ffn(config.largest([](const LayerShape& layer) { return layer.ffn.intermediate_size; })),
+        branch(config.largest([](const LayerShape& layer) { return int{layer.post_norm}; }) * hidden),
+        angles(config.num_angles()) {}
+
+  // Of an input of a product.
+  int input() const { return std::max({hidden, query, ffn}); }
+
+  int hidden, query, key, ffn;
+  int branch;  // 0 where no layer normalizes what it adds
+  int angles;
 };
 
 struct Scratch {
@@ -115,36 +163,21 @@ struct Scratch {
   // Keys whose scores are kept at once by the running softmax.
   static constexpr int kKeyBlock = 256;
 
-  Scratch(const ModelConfig& config, int context_length, int num_threads)
-      : chunk(std::min(context_length, kMaxChunk)),
-        residual(chunk, config.hidden_size),
-        query(chunk, config.num_heads * config.head_dim),
-        key(chunk, config.num_kv_heads * config.head_dim),
-        value(chunk, config.num_kv_heads * config.head_dim),
-        attention(chunk, config.num_heads * config.head_dim),
-        gate(chunk, config.intermediate_size),
-        up(chunk, config.intermediate_size),
-        branch(chunk, config.post_norm ? config.hidden_size : 0),
-        cosines(chunk, config.num_angles()),
-        sines(chunk, config.num_angles()),
-        shared_input(chunk, widest(config)) {
-    for (int thread = 0; thread < num_threads; ++thread) {
-      own_input.emplace_back(1, widest(config));
-      threads.emplace_back(config, kKeyBlock, num_threads);
-      neurons.emplace_back(static_cast<size_t>(config.intermediate_size) * sizeof(int32_t));
-      panels.emplace_back(largest_panel(config));
-    }
-  }
+  Scratch(const ModelConfig& config, int context_length, int num_threads, Allocator&& allocator = Allocator())
+      : Scratch(Widths(config), config, std::min(context_length, kMaxChunk), num_threads, allocator) {}
 
-  static int widest(const ModelConfig& config) {
-    return std::max({config.hidden_size, config.num_heads * config.head_dim, config.intermediate_size});
+  // What one will take, before it is made.
+  static size_t bytes_for(const ModelConfig& config, int context_length, int num_threads) {
+    Allocator counter(Allocator::Mode::Count);
+    const Scratch scratch(Widths(config), config, std::min(context_length, kMaxChunk), num_threads, counter);
+    return counter.num_bytes();
   }
 
   // A panel of the FFN's matrices in the widest type that is stored neuron by neuron, or a token's two terms.
-  static size_t largest_panel(const ModelConfig& config) {
-    const int cols = std::max(config.hidden_size, config.intermediate_size);
-    return std::max(packed_layout(TensorType::Q8_0, kPanelRows, cols).panel_bytes,
-                    2 * runs_bytes(config.hidden_size));
+  static size_t largest_panel(const Widths& widths) {
+    return std::max(
+        packed_layout(TensorType::Q8_0, kPanelRows, std::max(widths.hidden, widths.ffn)).panel_bytes,
+        2 * runs_bytes(widths.hidden));
   }
 
   int32_t* live(int thread) const { return neurons[static_cast<size_t>(thread)].as<int32_t>(); }
@@ -162,6 +195,35 @@ struct Scratch {
   std::vector<AttentionScratch> threads;
   std::vector<Buffer> neurons;
   std::vector<Buffer> panels;
+
+ private:
+  Scratch(const Widths& widths, const ModelConfig& config, int num_tokens, int num_threads,
+          Allocator& allocator)
+      : chunk(num_tokens),
+        residual(chunk, widths.hidden, allocator),
+        query(chunk, widths.query, allocator),
+        key(chunk, widths.key, allocator),
+        value(chunk, widths.key, allocator),
+        attention(chunk, widths.query, allocator),
+        gate(chunk, widths.ffn, allocator),
+        up(chunk, widths.ffn, allocator),
+        branch(chunk, widths.branch, allocator),
+        cosines(chunk, widths.angles, allocator),
+        sines(chunk, widths.angles, allocator),
+        shared_input(chunk, widths.input(), allocator) {
+    for (int thread = 0; thread < num_threads; ++thread) {
+      own_input.emplace_back(1, widths.input(), allocator);
+      threads.emplace_back(config, kKeyBlock, num_threads, allocator);
+      neurons.push_back(allocator.take(static_cast<size_t>(widths.ffn) * sizeof(int32_t)));
+      panels.push_back(allocator.take(largest_panel(widths)));
+    }
+  }
 };
+
+// Working memory of a model and the logits of one session, before any of it is there.
+inline size_t buffer_bytes(const ModelConfig& config, int num_threads) {
+  return Scratch::bytes_for(config, config.context_length, num_threads) +
+         sizeof(float) * static_cast<size_t>(config.vocab_size);
+}
 
 }  // namespace phonelm

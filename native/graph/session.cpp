@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/memory.h"
+#include "graph/attention.h"
 
 namespace phonelm {
 
@@ -28,7 +29,7 @@ void check_sinks(int num_sinks, int context_length) {
   }
 }
 
-// Of one exact pass: a number that kernels have loops for.
+// Of one batch-invariant pass: a number that kernels have loops for.
 constexpr int kStepTokens = 12;
 
 const SessionOptions& checked(const Model& model, const SessionOptions& options) {
@@ -55,7 +56,7 @@ Session::Session(std::shared_ptr<const Model> model, const SessionOptions& optio
       options_(checked(*model_, options)),
       cache_(model_->config(), options_.context_length, options_.kv_type, num_sinks()),
       logits_(1, model_->config().vocab_size),
-      live_(model_->threads().num_threads(), model_->config().num_layers) {
+      live_(model_->threads().num_threads(), model_->config().num_layers()) {
   check_adapters(*model_, adapters_.get());
 }
 
@@ -156,20 +157,20 @@ void Session::make_room() {
   rotate_sinks(model_->config(), model_->kernels(), cache_, num_dropped_, is_long(context_length()));
 }
 
-void Session::forward(std::span<const int32_t> tokens, float* all_logits, bool exact) {
-  const int chunk = exact ? kStepTokens : model_->scratch().chunk;
+void Session::forward(std::span<const int32_t> tokens, float* all_logits, bool batch_invariant) {
+  const int chunk = batch_invariant ? kStepTokens : model_->scratch().chunk;
   for (size_t begin = 0; begin < tokens.size();) {
     make_room();
     const auto most = static_cast<size_t>(std::min(free_slots(), chunk));
     const size_t count = std::min(tokens.size() - begin, most);
     float* logits = all_logits ? all_logits + begin * static_cast<size_t>(logits_stride()) : nullptr;
-    run_chunk(tokens.subspan(begin, count), logits, exact);
+    run_chunk(tokens.subspan(begin, count), logits, batch_invariant);
     begin += count;
   }
   note_logits();
 }
 
-void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits, bool exact) {
+void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits, bool batch_invariant) {
   PartClock* clock = is_timed_ ? &clock_ : nullptr;
   if (clock) clock->start();
   const int num_tokens = static_cast<int>(tokens.size());
@@ -178,24 +179,25 @@ void Session::run_chunk(std::span<const int32_t> tokens, float* all_logits, bool
   std::vector<int32_t> rows(all_logits ? tokens.size() : 1, num_tokens - 1);
   if (all_logits) std::iota(rows.begin(), rows.end(), 0);
   float* logits = all_logits ? all_logits : logits_.row(0);
-  const int num_threads = exact ? model_->decode_threads() : model_->threads_for(num_tokens);
-  const Pass pass(*model_, tokens, plan, num_threads, &live_, adapters_.get(), exact, clock);
+  const int num_threads = batch_invariant ? model_->decode_threads() : model_->threads_for(num_tokens);
+  const Pass pass(model_->graph(), tokens, plan,
+                  {num_threads, &live_, adapters_.get(), batch_invariant, clock});
   model_->threads().run(num_threads, [&](int thread) {
     pass.run_layers(thread);
     pass.run_head(rows, rows.size() == 1, logits, logits_stride(), thread);
   });
   if (clock) clock->lap(Part::Head);
   append(tokens);
-  num_decoded_ += exact || num_tokens == 1 ? num_tokens : 0;
+  num_decoded_ += batch_invariant || num_tokens == 1 ? num_tokens : 0;
 }
 
 std::vector<double> Session::live_fractions() const {
   std::vector<double> fractions;
-  const ModelConfig& config = model_->config();
   if (num_decoded_ == 0 || !model_->layers()[0].by_neuron()) return fractions;
-  const double num_neurons = static_cast<double>(config.intermediate_size) * num_decoded_;
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    fractions.push_back(static_cast<double>(live_.of_layer(layer)) / num_neurons);
+  for (int layer = 0; layer < model_->config().num_layers(); ++layer) {
+    const int num_neurons = model_->config().layer(layer).ffn.intermediate_size;
+    fractions.push_back(static_cast<double>(live_.of_layer(layer)) /
+                        (static_cast<double>(num_neurons) * num_decoded_));
   }
   return fractions;
 }

@@ -82,8 +82,8 @@ class Session {
   bool is_long(int context) const { return model_->config().is_long(context); }
   int num_sinks() const { return options_.num_sinks.value_or(0); }
   void check(std::span<const int32_t> tokens) const;
-  void forward(std::span<const int32_t> tokens, float* all_logits, bool exact);
-  void run_chunk(std::span<const int32_t> tokens, float* all_logits, bool exact);
+  void forward(std::span<const int32_t> tokens, float* all_logits, bool batch_invariant);
+  void run_chunk(std::span<const int32_t> tokens, float* all_logits, bool batch_invariant);
   // Makes room for one token at least.
   void make_room();
   Segment next_segment(int num_tokens) const;

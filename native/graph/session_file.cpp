@@ -27,6 +27,7 @@ struct Header {
   uint32_t version = kVersion;
   uint32_t kv_type = 0;
   uint64_t model = 0;
+  // Of the model; of its first layer.
   int32_t num_layers = 0;
   int32_t num_kv_heads = 0;
   int32_t head_dim = 0;
@@ -39,6 +40,18 @@ struct Header {
   uint32_t reserved = 0;
   uint64_t checksum = 0;  // of the fields before
 
+  void set_shape(const ModelConfig& config) {
+    num_layers = config.num_layers();
+    num_kv_heads = config.layers[0].attention.num_kv_heads;
+    head_dim = config.layers[0].attention.head_dim;
+    vocab_size = config.vocab_size;
+  }
+  bool has_shape_of(const ModelConfig& config) const {
+    Header other;
+    other.set_shape(config);
+    return num_layers == other.num_layers && num_kv_heads == other.num_kv_heads &&
+           head_dim == other.head_dim && vocab_size == other.vocab_size;
+  }
   uint64_t sum() const {
     Checksum sum;
     sum.add(std::as_bytes(std::span(this, 1)).first(offsetof(Header, checksum)));
@@ -64,10 +77,7 @@ class SessionFile {
     Header header;
     header.kv_type = static_cast<uint32_t>(session.options_.kv_type);
     header.model = fingerprint_of(session.model(), session.adapters().get());
-    header.num_layers = config.num_layers;
-    header.num_kv_heads = config.num_kv_heads;
-    header.head_dim = config.head_dim;
-    header.vocab_size = config.vocab_size;
+    header.set_shape(config);
     header.context_length = session.context_length();
     header.num_sinks = session.options_.num_sinks.value_or(-1);
     header.num_tokens = session.position();
@@ -149,10 +159,7 @@ class Restorer {
 
   void check_fields() const {
     const ModelConfig& config = model_->config();
-    const bool same_shape = header_.num_layers == config.num_layers &&
-                            header_.num_kv_heads == config.num_kv_heads &&
-                            header_.head_dim == config.head_dim && header_.vocab_size == config.vocab_size;
-    if (!same_shape || header_.model != fingerprint_of(*model_, adapters_.get())) {
+    if (!header_.has_shape_of(config) || header_.model != fingerprint_of(*model_, adapters_.get())) {
       refuse("the session belongs to another model or other adapters; load those that it was saved from");
     }
     const int num_sinks = std::max(header_.num_sinks, 0);
@@ -186,10 +193,9 @@ class Restorer {
     const ModelConfig& config = model_->config();
     const auto type = static_cast<KvType>(header_.kv_type);
     const auto size = [](int32_t count) { return static_cast<size_t>(count); };
-    const size_t sinks = size(std::max(header_.num_sinks, 0)) * size(config.num_layers) *
-                         size(config.num_kv_heads) * size(config.head_dim);
     const size_t logits = header_.has_logits ? size(config.vocab_size) : 0;
-    const size_t expected = sizeof(Header) + 4 * (size(header_.num_tokens) + logits + sinks) +
+    const size_t sinks_bytes = KvCache::sinks_bytes_for(config, std::max(header_.num_sinks, 0));
+    const size_t expected = sizeof(Header) + 4 * (size(header_.num_tokens) + logits) + sinks_bytes +
                             KvCache::bytes_for(config, num_cached(), type) + sizeof(uint64_t);
     if (file_.size_bytes() == expected) return;
     refuse("the session has " + std::to_string(file_.size_bytes()) + " bytes instead of " +

@@ -152,5 +152,21 @@ void byte_values(const ByteBlocks& w, const float* a, int a_stride, int num_rows
   }
 }
 
+// A table with all that is written once over the vector type; an instruction set's file adds the rest.
+template <typename V>
+constexpr Kernels vector_kernels(const char* name) {
+  Kernels kernels{};
+  kernels.name = name;
+  kernels.quantize = quantize<V>;
+  kernels.norm = norm<V>;
+  kernels.activate = activate<V>;
+  kernels.exponentiate = exponentiate<V>;
+  kernels.maximum = maximum<V>;
+  kernels.scale = scale<V>;
+  kernels.byte_keys = byte_keys<V>;
+  kernels.byte_values = byte_values<V>;
+  return kernels;
+}
+
 }  // namespace
 }  // namespace phonelm

@@ -69,9 +69,25 @@ inline constexpr float kLowSteps = 254.0f;
 // GeluTanh: GELU by its tanh approximation (arXiv 1606.08415).
 enum class Activation { Silu, Relu, Relu2, GeluTanh };
 
+// Whether it gives exactly 0 for half of the line.
+inline bool has_dead_neurons(Activation activation) {
+  return activation == Activation::Relu || activation == Activation::Relu2;
+}
+
 // x / (1 + e^(c (x + 0.044715 x^3))) = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 inline constexpr float kGeluExponent = -1.5957691216f;  // -2 sqrt(2 / pi)
 inline constexpr float kGeluCubic = 0.044715f;
+
+// Rms: arXiv 1910.07467.
+enum class NormKind { Rms };
+
+// out = x / sqrt(mean(x^2) + eps), times `weight` and plus `bias`, each of which may be null.
+struct Norm {
+  NormKind kind = NormKind::Rms;
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  float eps = 0.0f;
+};
 
 // Keys or values as attention's products take them: panels of 16 columns in fp16, number (k, c) of panel p at
 // data[p * panel_step + k * stride + c].
@@ -131,7 +147,8 @@ struct Kernels {
   // order.
   void (*quantize)(const float* x, int token, const Activations& target);
 
-  void (*rms_norm)(const float* x, const float* weight, int size, float eps, float* out);
+  // `out` may be `x`.
+  void (*norm)(const Norm& norm, const float* x, int size, float* out);
   // gate = act(gate) * up; with up == nullptr, gate = act(gate).
   void (*activate)(Activation kind, float* gate, const float* up, int size);
   // x = exp(x - maximum); returns the sum.

@@ -40,19 +40,36 @@ inline typename V::Type exp_of(typename V::Type x) {
   return V::mul(p, V::power_of_two(n));
 }
 
+// What a norm multiplies its input with.
 template <typename V>
-void rms_norm(const float* x, const float* weight, int size, float eps, float* out) {
+inline float norm_factor(const Norm& norm, const float* x, int size) {
   auto squares = V::set(0.0f);
   int i = 0;
   for (; i + V::width <= size; i += V::width) squares = V::fma(V::load(x + i), V::load(x + i), squares);
   float sum = V::reduce_add(squares);
   for (; i < size; ++i) sum += x[i] * x[i];
-  const float factor = 1.0f / __builtin_sqrtf(sum / static_cast<float>(size) + eps);
+  return 1.0f / __builtin_sqrtf(sum / static_cast<float>(size) + norm.eps);
+}
+
+template <typename V>
+void norm(const Norm& norm, const float* x, int size, float* out) {
+  const float factor = norm_factor<V>(norm, x, size);
   const auto factors = V::set(factor);
-  for (i = 0; i + V::width <= size; i += V::width) {
-    V::store(out + i, V::mul(V::mul(V::load(x + i), factors), V::load(weight + i)));
+  const float* weight = norm.weight;
+  const float* bias = norm.bias;
+  int i = 0;
+  for (; i + V::width <= size; i += V::width) {
+    auto value = V::mul(V::load(x + i), factors);
+    if (weight) value = V::mul(value, V::load(weight + i));
+    if (bias) value = V::add(value, V::load(bias + i));
+    V::store(out + i, value);
   }
-  for (; i < size; ++i) out[i] = x[i] * factor * weight[i];
+  for (; i < size; ++i) {
+    float value = x[i] * factor;
+    if (weight) value *= weight[i];
+    if (bias) value += bias[i];
+    out[i] = value;
+  }
 }
 
 template <typename V>

@@ -30,13 +30,14 @@ Verb measure_verb() {
   return {"measure",
           "Measure single operators: a request a line of standard input, an answer a line.\n"
           "\"machine\" is answered with JSON; an operator with the seconds of a call:\n"
-          "  matmul type= rows= cols=           attention heads= kv_heads= head_dim= context=\n"
-          "  norm hidden=                       activation intermediate=\n"
+          "  project type= rows= hidden=        attention heads= kv_heads= head_dim= context=\n"
+          "  add_attention type= hidden= width= ffn type= gated= hidden= intermediate=\n"
           "  neurons type= gated= hidden= intermediate= live_percent=\n"
-          "  pass vocab= hidden=                sampling vocab=\n"
+          "  head type= vocab= hidden=          embed vocab= hidden=\n"
+          "  sampling vocab=                    matmul type= rows= cols=\n"
           "  barrier\n"
-          "all with tokens=1 footprint=0 min_ms=5 isa= threads=0 where not given otherwise (the last two "
-          "take no tokens);\n"
+          "all with tokens=1 footprint=0 min_ms=5 isa= threads=0 where not given otherwise (head, "
+          "sampling and barrier take no tokens);\n"
           "\"bandwidth bytes= threads=\" with bytes, \"int8 threads=\" with operations a second.\n",
           false,
           {},

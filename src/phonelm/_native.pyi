@@ -132,4 +132,19 @@ class OperatorBench:
     def __init__(self) -> None: ...
     def answer(self, line: str) -> str: ...
 
+def uniform_operators(
+    vocab_size: int,
+    hidden: NDArray[np.int32],
+    layers: NDArray[np.int32],
+    head_dim: NDArray[np.int32],
+    heads: NDArray[np.int32],
+    kv_heads: NDArray[np.int32],
+    intermediate: NDArray[np.int32],
+    gated: NDArray[np.int32],
+    relu: NDArray[np.int32],
+    block_type: str,
+    num_tokens: int,
+    context: int,
+    num_threads: int,
+) -> dict[str, dict[str, Any]]: ...
 def peak_int8_ops(num_threads: int, isa: str = "") -> float: ...

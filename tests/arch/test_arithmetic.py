@@ -112,6 +112,6 @@ def test_a_window_bounds_what_attention_costs() -> None:
     config = full.model_copy(update={"sliding_window": 8, "sliding_layers": flags})
     unseen = sum(seen - min(seen, 8) for seen in range(1, 101)) / 100
     saved = flops_per_token(full, 100, "prefill") - flops_per_token(config, 100, "prefill")
-    assert saved == pytest.approx(4 * 10 * full.heads_at(0) * full.head_dim * unseen)
+    assert saved == pytest.approx(4 * 10 * full.layers[0].mixer.query_width * unseen)
     saved = flops_per_token(full, 100, "decode") - flops_per_token(config, 100, "decode")
-    assert saved == pytest.approx(4 * 10 * full.heads_at(0) * full.head_dim * 92)
+    assert saved == pytest.approx(4 * 10 * full.layers[0].mixer.query_width * 92)

@@ -21,7 +21,7 @@ SHAPE: dict[str, Any] = {
         ({"num_kv_heads": 3}, "not a multiple"),
         ({"num_heads": (4, 4, 4)}, "3 entries for 2 layers"),
         ({"hidden_size": 0}, "greater than 0"),
-        ({"intermediate_size": (96, 0)}, "must be positive"),
+        ({"intermediate_size": (96, 0)}, "greater than 0"),
         ({"rope_fraction": 0.0625}, "must be even"),
         ({"shared_norm": True}, "parallel_residual"),
         ({"hiden_size": 64}, "Extra inputs"),
@@ -41,15 +41,18 @@ def test_impossible_shapes_are_refused(change: dict[str, Any], message: str) -> 
 
 def test_sizes_by_layer() -> None:
     config = DecoderConfig(**(SHAPE | {"num_heads": (2, 4), "intermediate_size": (64, 96)}))
-    assert (config.heads_at(1), config.kv_heads_at(1), config.intermediate_at(0)) == (4, 2, 64)
-    assert not config.is_uniform
-    assert DecoderConfig(**(SHAPE | {"intermediate_size": (96, 96)})).is_uniform
+    first, second = config.layers
+    assert (second.mixer.num_heads, second.mixer.num_kv_heads, first.ffn.intermediate_size) == (4, 2, 64)
+    assert config.uniform_layer is None
+    uniform = DecoderConfig(**(SHAPE | {"intermediate_size": (96, 96)}))
+    assert uniform.uniform_layer == uniform.layers[1]
 
 
 def test_windows_and_ropes_by_layer() -> None:
     config = DecoderConfig(**(SHAPE | {"sliding_window": 8, "sliding_layers": (True, False)}))
-    assert (config.window_at(0), config.window_at(1), config.rotates_at(1)) == (8, None, True)
-    assert DecoderConfig(**(SHAPE | {"sliding_window": 8})).window_at(1) == 8
+    assert [layer.mixer.window for layer in config.layers] == [8, None]
+    assert config.layers[1].mixer.rope is not None
+    assert DecoderConfig(**(SHAPE | {"sliding_window": 8})).layers[1].mixer.window == 8
 
 
 def test_survives_json() -> None:

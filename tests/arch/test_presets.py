@@ -18,7 +18,7 @@ def test_presets_agree_with_the_registry() -> None:
 
 def test_names_are_found_in_any_case() -> None:
     assert preset("PhoneLM-0.5B") == preset("phonelm-0.5b")
-    assert preset("qwen2.5-0.5b").num_kv_heads == 2
+    assert preset("qwen2.5-0.5b").layers[0].mixer.num_kv_heads == 2
     assert "opt-125m" in preset_names()
 
 

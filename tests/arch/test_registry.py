@@ -51,15 +51,18 @@ def test_position_columns() -> None:
     assert pythia is not None
     assert phone is not None
     assert qwen is not None
-    assert (phi.rope_dim, pythia.rope_dim, phone.rope_table, qwen.rope_theta) == (32, 20, "int8", 5e6)
+    mixers = [config.layers[0].mixer for config in (phi, pythia, phone, qwen)]
+    ropes = [mixer.rope for mixer in mixers if mixer.rope]
+    assert [ropes[i].rotated_dims(mixers[i].head_dim) for i in (0, 1)] == [32, 20]
+    assert (ropes[2].table, ropes[3].theta) == ("int8", 5e6)
 
 
 def test_openelm_heads_span_the_published_range() -> None:
     for name, first, last in (("OpenELM-270M", 12, 20), ("OpenELM-1.1B", 16, 32), ("OpenELM-3B", 12, 24)):
         config = row(name).config
         assert config is not None
-        assert (config.heads_at(0), config.heads_at(config.num_layers - 1)) == (first, last)
-        assert not config.is_uniform
+        assert (config.layers[0].mixer.num_heads, config.layers[-1].mixer.num_heads) == (first, last)
+        assert config.uniform_layer is None
 
 
 def test_what_a_configuration_leaves_out_is_in_the_notes() -> None:

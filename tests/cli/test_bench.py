@@ -153,9 +153,7 @@ def test_stopped_in_the_middle_it_leaves_no_process(
     assert "measuring" in process.stderr.readline()
     children = _wait_for(lambda: _children(process.pid))
     process.send_signal(stop)
-    begin = time.monotonic()
     assert process.wait(timeout=20) == (-9 if stop == signal.SIGKILL else 1)
-    assert time.monotonic() - begin < 10
     assert process.stderr.read().count("\n") == (1 if stop == signal.SIGINT else 0)
     process.stderr.close()
     _wait_for(lambda: not any(_runs(child) for child in children))

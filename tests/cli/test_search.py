@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from phonelm.cli import make_app
-from phonelm.profile import DeviceProfile, machine_info
-from phonelm.profile.device import kernels_fingerprint
+from phonelm.devices import kernels_fingerprint, machine_info
+from phonelm.profile import DeviceProfile
 from phonelm.search import Design
 from phonelm.search.measure import WholeModel
 from synthetic import synthetic_profile
@@ -32,7 +32,7 @@ def test_a_profile_and_a_budget_make_a_design_and_its_page(
     assert done.returncode == 0, done.stderr
     design = Design.load(out)
     assert json.loads(done.stdout.splitlines()[-1])["chosen"] == json.loads(out.read_text())["chosen"]
-    assert design.chosen.config.head_dim == 32
+    assert design.chosen.config.layers[0].mixer.head_dim == 32
     assert design.prefer == "speed"
     # The profile is of a machine that is nowhere: nothing can be measured beside it.
     assert design.verification is None

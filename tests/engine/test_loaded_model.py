@@ -18,7 +18,11 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_config_describes_the_file(tiny: Model) -> None:
-    assert (tiny.config.hidden_size, tiny.config.num_layers, tiny.config.num_kv_heads) == (64, 2, 2)
+    assert (tiny.config.hidden_size, tiny.config.num_layers, tiny.config.layers[0].mixer.num_kv_heads) == (
+        64,
+        2,
+        2,
+    )
     assert tiny.context_length == tiny.config.context_length == 96
 
 

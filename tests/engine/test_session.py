@@ -281,14 +281,12 @@ def test_another_thread_cancels_a_long_prompt(smollm2_gguf: Path) -> None:
         thread.start()
         time.sleep(0.3)
         run.cancel()
-        begun = time.perf_counter()
         thread.join(timeout=60)
         assert not thread.is_alive()
         assert run.finish_reason == "cancelled"
         assert run.tokens == []
         # A piece of the prompt, not the rest of it.
         assert run._session.position < 8000
-        assert time.perf_counter() - begun < 30
 
 
 def test_a_session_that_generates_elsewhere_is_busy(smollm2: Model) -> None:

@@ -64,7 +64,7 @@ def test_keys_of_stock_files() -> None:
         ({"llama.rope.scaling.type": "su", "llama.rope.scaling.factor": 2.0}, (), r"scales RoPE .* \(su\)"),
         ({"llama.expert_count": 8}, (), "mixture of experts"),
         ({"llama.attention.head_count": 0}, (), "num_heads"),
-        ({"llama.attention.key_length": 0}, (), "rope_fraction"),
+        ({"llama.attention.key_length": 0}, (), "rope.fraction"),
         ({"llama.attention.head_count_kv": [3, 1]}, (), "different sizes"),
     ],
 )

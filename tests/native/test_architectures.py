@@ -167,7 +167,13 @@ def test_configuration_there_and_back(tmp_path: Path, case: str) -> None:
     path = convert(tmp_path)
     names = {tensor["name"] for tensor in _native.read_tensors(str(path))}
     found = formats.config_from_gguf(_native.read_metadata(str(path)), names)
-    if config.rope_scaling and config.rope_scaling.factors:
-        config = config.model_copy(update={"rope_scaling": found.rope_scaling})
-    # Has gone into a norm.
-    assert found == config.model_copy(update={"attention_scale": None})
+    layers = [
+        # The scale has gone into a norm.
+        layer.model_copy(update={"mixer": layer.mixer.model_copy(update={"scale": None})})
+        for layer in config.layers
+    ]
+    for index, layer in enumerate(layers):
+        rope, other = layer.mixer.rope, found.layers[index].mixer.rope
+        if rope and rope.scaling and rope.scaling.factors:
+            layers[index] = layer.model_copy(update={"mixer": layer.mixer.model_copy(update={"rope": other})})
+    assert found == config.model_copy(update={"layers": layers})

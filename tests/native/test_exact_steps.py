@@ -20,7 +20,7 @@ ISAS = _native.cpu_info()["isas"]
 
 
 def tiny(**changes: Any) -> DecoderConfig:
-    return DecoderConfig(**{**TINY.model_dump(), **changes})
+    return TINY.model_copy(update=changes)
 
 
 SHAPES = {

@@ -137,9 +137,12 @@ def test_half_panel(isa: str, may_round: bool, num_k: int, rows: int, seed: int)
 def test_elementwise(isa: str, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, y = (rng.standard_normal((2, size)) * 4).astype(np.float32)
-    norm = _native.kernel_rms_norm(isa, x, y, 1e-5)
-    expected = x * y / np.sqrt(np.mean(x.astype(np.float64) ** 2) + 1e-5)
-    np.testing.assert_allclose(norm, expected, rtol=1e-4, atol=1e-6)
+    normed = x / np.sqrt(np.mean(x.astype(np.float64) ** 2) + 1e-5)
+    for weight, bias, expected in [
+        (y, None, normed * y), (None, None, normed), (y, x, normed * y + x), (None, y, normed + y)
+    ]:  # fmt: skip
+        norm = _native.kernel_norm(isa, "rmsnorm", x, weight, bias, 1e-5)
+        np.testing.assert_allclose(norm, expected, rtol=1e-4, atol=1e-5)
 
     positive = np.maximum(x, 0)
     wide = x.astype(np.float64)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
-from phonelm.profile import MachineInfo, ProfileConfig, profile_device
+from phonelm.devices import MachineInfo
+from phonelm.profile import ProfileConfig, profile_device
 from phonelm.profile.profile import last_cache_bytes, probe_bytes
 
 MB = 2**20
@@ -22,16 +22,13 @@ def test_profile_of_this_machine_is_plausible_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHONELM_CACHE", str(tmp_path))
-    begin = time.perf_counter()
     profile = profile_device(ProfileConfig())
-    assert time.perf_counter() - begin < 60
-    matmul = profile.decode.matmul_block
-    assert matmul.at(rows=2048, cols=2048, footprint_mb=64) > 4 * matmul.at(
-        rows=256, cols=512, footprint_mb=64
+    project = profile.decode.of("project")
+    assert project.at(rows=2048, hidden=2048, footprint_mb=64) > 4 * project.at(
+        rows=256, hidden=512, footprint_mb=64
     )
-    attention = profile.prefill.attention
+    attention = profile.prefill.of("attention")
     assert attention.at(head_dim=64, group=1, kv_heads=4, context=512) > 0
     assert all(1e8 < b.bytes_per_s < 1e13 for b in profile.bandwidth)
-    begin = time.perf_counter()
+    # Measured anew, no two profiles agree in every figure.
     assert profile_device(ProfileConfig()) == profile
-    assert time.perf_counter() - begin < 1

@@ -7,7 +7,8 @@ from phonelm.search import conventional_shapes
 
 def sizes(name: str, vocab_size: int, params: int, tolerance: float) -> tuple[object, ...]:
     c = conventional_shapes(vocab_size, params, tolerance)[name].config(0, 2048)
-    return (c.num_layers, c.hidden_size, c.num_heads, c.num_kv_heads, c.head_dim, c.intermediate_size)
+    mixer, width = c.layers[0].mixer, c.layers[0].ffn.intermediate_size
+    return (c.num_layers, c.hidden_size, mixer.num_heads, mixer.num_kv_heads, mixer.head_dim, width)
 
 
 def test_at_their_own_size_the_families_give_back_the_published_shapes() -> None:

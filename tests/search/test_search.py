@@ -92,7 +92,8 @@ def test_a_budget_of_five_parameters_names_the_nearest() -> None:
 def test_the_choice_is_on_the_front_and_in_the_budget() -> None:
     design = search(config(), synthetic_profile())
     c = design.chosen.config
-    shape = (c.num_layers, c.hidden_size, c.heads_at(0), c.kv_heads_at(0), c.head_dim, c.intermediate_at(0))
+    mixer, width = c.layers[0].mixer, c.layers[0].ffn.intermediate_size
+    shape = (c.num_layers, c.hidden_size, mixer.num_heads, mixer.num_kv_heads, mixer.head_dim, width)
     assert shape in [point.shape for point in design.front]
     assert abs(design.chosen.num_parameters - 4_700_000) <= 0.02 * 4_700_000
 

@@ -79,11 +79,12 @@ MOBILELLM = DecoderConfig(
 
 @pytest.mark.parametrize("config", [preset("phonelm-0.5b"), preset("phonelm-1.5b"), MOBILELLM])
 def test_published_shapes_are_members(config: DecoderConfig) -> None:
-    keep = {"hidden": config.hidden_size, "layers": config.num_layers, "head_dim": config.head_dim}
-    space = narrowed(SpaceConfig(), {**keep, "ffn": f"{config.ffn} {config.activation}"})
+    mixer, ffn = config.layers[0].mixer, config.layers[0].ffn
+    keep = {"hidden": config.hidden_size, "layers": config.num_layers, "head_dim": mixer.head_dim}
+    space = narrowed(SpaceConfig(), {**keep, "ffn": f"{'gated' if ffn.gated else 'plain'} {ffn.activation}"})
     shapes = enumerate_shapes(space, config.vocab_size, count_parameters(config).total, 0.02)
-    shapes = kept(shapes, {"heads": config.num_heads, "kv_heads": config.num_kv_heads})
-    assert config.intermediate_size in shapes.intermediate
+    shapes = kept(shapes, {"heads": mixer.num_heads, "kv_heads": mixer.num_kv_heads})
+    assert ffn.intermediate_size in shapes.intermediate
 
 
 def test_parameters_are_those_of_the_architecture() -> None:
@@ -112,7 +113,7 @@ def test_layers_of_different_shape_are_refused() -> None:
     varied = config.model_copy(
         update={"intermediate_size": tuple(32 * (i + 1) for i in range(config.num_layers))}
     )
-    with pytest.raises(ValueError, match="uniform"):
+    with pytest.raises(ValueError, match="layers = different ones"):
         shapes_of(varied)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from phonelm.arch import DecoderConfig
-from phonelm.profile import DeviceProfile, machine_info
-from phonelm.profile.device import kernels_fingerprint
+from phonelm.devices import kernels_fingerprint, machine_info
+from phonelm.profile import DeviceProfile
 from phonelm.search import Design, Request, SearchConfig, predict, search, verify
 from phonelm.search.measure import WholeModel
 from phonelm.search.verification import agreement, rank_correlation

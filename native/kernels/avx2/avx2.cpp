@@ -105,10 +105,18 @@ void to_half(const float* x, int size, uint16_t* out) {
   }
 }
 
+constexpr Kernels avx2_table() {
+  Kernels kernels = vector_kernels<Vec>("avx2");
+  kernels.matmul = matmul;
+  kernels.neuron_rows = neuron_rows;
+  kernels.neuron_columns = neuron_columns;
+  kernels.half_panels = half_panels;
+  kernels.to_half = to_half;
+  return kernels;
+}
+
 }  // namespace
 
-const Kernels kAvx2Kernels{"avx2",        matmul,        neuron_rows,    neuron_columns,    half_panels,
-                           quantize<Vec>, rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
-                           scale<Vec>,    to_half,       byte_keys<Vec>, byte_values<Vec>};
+constinit const Kernels kAvx2Kernels = avx2_table();
 
 }  // namespace phonelm

@@ -142,10 +142,19 @@ void to_half(const float* x, int size, uint16_t* out) {
   }
 }
 
+constexpr Kernels avx512_table() {
+  Kernels kernels = vector_kernels<Vec>("avx512");
+  kernels.matmul = matmul;
+  kernels.neuron_rows = neuron_rows;
+  kernels.neuron_columns = neuron_columns;
+  kernels.half_panels = half_panels;
+  kernels.to_half = to_half;
+  kernels.quantize = quantize;
+  return kernels;
+}
+
 }  // namespace
 
-const Kernels kAvx512Kernels{"avx512",   matmul,        neuron_rows,    neuron_columns,    half_panels,
-                             quantize,   rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
-                             scale<Vec>, to_half,       byte_keys<Vec>, byte_values<Vec>};
+constinit const Kernels kAvx512Kernels = avx512_table();
 
 }  // namespace phonelm

@@ -24,8 +24,20 @@ using SomeTokens = OneToken;
 
 namespace phonelm {
 
-const Kernels kDotprodKernels{"dotprod",     matmul,        neuron_rows,    neuron_columns,    half_panels,
-                              quantize<Vec>, rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
-                              scale<Vec>,    to_half,       byte_keys<Vec>, byte_values<Vec>};
+namespace {
+
+constexpr Kernels dotprod_table() {
+  Kernels kernels = vector_kernels<Vec>("dotprod");
+  kernels.matmul = matmul;
+  kernels.neuron_rows = neuron_rows;
+  kernels.neuron_columns = neuron_columns;
+  kernels.half_panels = half_panels;
+  kernels.to_half = to_half;
+  return kernels;
+}
+
+}  // namespace
+
+constinit const Kernels kDotprodKernels = dotprod_table();
 
 }  // namespace phonelm

@@ -76,8 +76,20 @@ struct SomeTokens {
 
 namespace phonelm {
 
-const Kernels kI8mmKernels{"i8mm",        matmul,        neuron_rows,    neuron_columns,    half_panels,
-                           quantize<Vec>, rms_norm<Vec>, activate<Vec>,  exponentiate<Vec>, maximum<Vec>,
-                           scale<Vec>,    to_half,       byte_keys<Vec>, byte_values<Vec>};
+namespace {
+
+constexpr Kernels i8mm_table() {
+  Kernels kernels = vector_kernels<Vec>("i8mm");
+  kernels.matmul = matmul;
+  kernels.neuron_rows = neuron_rows;
+  kernels.neuron_columns = neuron_columns;
+  kernels.half_panels = half_panels;
+  kernels.to_half = to_half;
+  return kernels;
+}
+
+}  // namespace
+
+constinit const Kernels kI8mmKernels = i8mm_table();
 
 }  // namespace phonelm

@@ -232,11 +232,20 @@ void quantize(const float* x, int token, const Activations& target) {
   }
 }
 
-void rms_norm(const float* x, const float* weight, int size, float eps, float* out) {
+float norm_factor(const Norm& norm, const float* x, int size) {
   double sum = 0.0;
   for (int i = 0; i < size; ++i) sum += static_cast<double>(x[i]) * x[i];
-  const auto factor = static_cast<float>(1.0 / std::sqrt(sum / size + eps));
-  for (int i = 0; i < size; ++i) out[i] = x[i] * factor * weight[i];
+  return static_cast<float>(1.0 / std::sqrt(sum / size + norm.eps));
+}
+
+void norm(const Norm& norm, const float* x, int size, float* out) {
+  const float factor = norm_factor(norm, x, size);
+  for (int i = 0; i < size; ++i) {
+    float value = x[i] * factor;
+    if (norm.weight) value *= norm.weight[i];
+    if (norm.bias) value += norm.bias[i];
+    out[i] = value;
+  }
 }
 
 float activated(Activation kind, float x) {
@@ -320,8 +329,21 @@ void byte_values(const ByteBlocks& w, const float* a, int a_stride, int num_rows
 
 }  // namespace
 
-const Kernels kScalarKernels{"scalar", matmul,   neuron_rows, neuron_columns, half_panels,
-                             quantize, rms_norm, activate,    exponentiate,   maximum,
-                             scale,    to_half,  byte_keys,   byte_values};
+constinit const Kernels kScalarKernels{
+    .name = "scalar",
+    .matmul = matmul,
+    .neuron_rows = neuron_rows,
+    .neuron_columns = neuron_columns,
+    .half_panels = half_panels,
+    .quantize = quantize,
+    .norm = norm,
+    .activate = activate,
+    .exponentiate = exponentiate,
+    .maximum = maximum,
+    .scale = scale,
+    .to_half = to_half,
+    .byte_keys = byte_keys,
+    .byte_values = byte_values,
+};
 
 }  // namespace phonelm

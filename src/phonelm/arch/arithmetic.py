@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from phonelm.arch.config import DecoderConfig
-from phonelm.arch.tensors import TensorShape, layer_tensors, outer_tensors
+from phonelm.arch.config import DecoderConfig, runs
+from phonelm.arch.part import TensorShape
+from phonelm.arch.tensors import outer_tensors
 
 Phase = Literal["prefill", "decode"]
+Repeat = Sequence[Any] | None
 
 BLOCKS: dict[str, tuple[int, int]] = {
     "f32": (1, 4),
@@ -44,15 +45,19 @@ class ParameterCount:
         return self.total - self.embedding
 
 
-def count_parameters(config: DecoderConfig) -> ParameterCount:
-    """Count all weights, norms and biases; tied matrices count once."""
+def count_parameters(config: DecoderConfig, repeat: Repeat = None) -> ParameterCount:
+    """Count all weights, norms and biases; tied matrices count once.
+
+    `repeat` is how often each entry of `config.layers` occurs, once each without it. Sizes and repeats may be
+    arrays (of parts made by `model_construct`); so is the result then.
+    """
     total = embedding = 0
-    for tensor, times in _tensors(config):
+    for tensor, times in _tensors(config, repeat):
         if tensor.role == "constant":
             continue
-        total += tensor.size * times
+        total = total + tensor.size * times
         if tensor.role in ("embedding", "position", "head"):
-            embedding += tensor.size * times
+            embedding = embedding + tensor.size * times
     return ParameterCount(total, embedding)
 
 
@@ -68,18 +73,10 @@ def flops_per_token(config: DecoderConfig, context: int, phase: Phase) -> float:
         raise ValueError(f"context is {context}; at least one token is needed")
     decoding = phase == "decode"
     matrices = sum(tensor.size * times * _runs(config, tensor) for tensor, times in _tensors(config))
-    seen = sum(
-        config.heads_at(layer) * _positions_seen(config.window_at(layer) or context, context, decoding)
-        for layer in range(config.num_layers)
-    )
-    head = config.vocab_size * (config.embedding_size or config.hidden_size)
-    return 2.0 * (matrices + 2 * seen * config.head_dim + (head if decoding else head / context))
-
-
-def _positions_seen(window: int, context: int, decoding: bool) -> float:
-    """By the last token of a context, or by all of them on average."""
-    window = min(window, context)
-    return window if decoding else window - window * (window - 1) / 2 / context
+    scores = sum(layer.mixer.score_multiply_adds(context, decoding) for layer in config.layers)
+    head = config.vocab_size * config.embedding.width(config.hidden_size)
+    total: float = 2.0 * (matrices + scores + (head if decoding else head / context))
+    return total
 
 
 def weight_bytes(config: DecoderConfig, block_type: str = "q4_0", embedding_type: str = "q8_0") -> int:
@@ -123,10 +120,7 @@ def kv_bytes_per_token(config: DecoderConfig, type: str = "f16") -> int:
     """Bytes of keys and values that one token leaves in the cache; `type` is f16 or q8_0."""
     if type not in ("f16", "q8_0"):
         raise ValueError(f"unknown KV cache type {type!r}; choose f16 or q8_0")
-    # In q8_0 every head has groups of its own, the last of which may be shorter: a byte a number and a scale.
-    scales = 2 * -(-config.head_dim // 32)
-    head_bytes = config.head_dim + scales if type == "q8_0" else 2 * config.head_dim
-    return sum(2 * config.kv_heads_at(layer) * head_bytes for layer in range(config.num_layers))
+    return sum(layer.mixer.kv_bytes(type) for layer in config.layers)
 
 
 def _runs(config: DecoderConfig, tensor: TensorShape) -> int:
@@ -136,12 +130,10 @@ def _runs(config: DecoderConfig, tensor: TensorShape) -> int:
     return config.num_layers if config.shared_ffn and tensor.name.startswith("ffn_") else 1
 
 
-def _tensors(config: DecoderConfig) -> Iterator[tuple[TensorShape, int]]:
+def _tensors(config: DecoderConfig, repeat: Repeat = None) -> Iterator[tuple[TensorShape, Any]]:
     """Each distinct tensor with the number of layers that have it."""
     yield from ((tensor, 1) for tensor in outer_tensors(config))
-    shapes = [
-        (config.heads_at(layer), config.kv_heads_at(layer), config.intermediate_at(layer))
-        for layer in range(config.num_layers)
-    ]
-    for shape, times in Counter(shapes).items():
-        yield from ((tensor, times) for tensor in layer_tensors(config, shapes.index(shape)))
+    layers = runs(config.layers) if repeat is None else zip(config.layers, repeat, strict=True)
+    for layer, times in layers:
+        tensors = layer.tensors(config.hidden_size, has_ffn=not config.shared_ffn)
+        yield from ((tensor, times) for tensor in tensors)

@@ -9,19 +9,52 @@ from phonelm.arch.registry import registry
 
 PRESETS: dict[str, DecoderConfig] = {
     # Shapes of the published checkpoints mllmTeam/PhoneLM-0.5B and -1.5B (arXiv 2411.05046).
-    "phonelm-0.5b": DecoderConfig(
-        vocab_size=49152, hidden_size=1024, num_layers=24, num_heads=16, num_kv_heads=16, head_dim=64,
-        intermediate_size=4864, activation="relu", norm_eps=1e-6, rope_table="int8", context_length=2048,
+    "phonelm-0.5b": DecoderConfig.model_validate(
+        {
+            "vocab_size": 49152,
+            "hidden_size": 1024,
+            "num_layers": 24,
+            "num_heads": 16,
+            "num_kv_heads": 16,
+            "head_dim": 64,
+            "intermediate_size": 4864,
+            "activation": "relu",
+            "norm_eps": 1e-6,
+            "rope_table": "int8",
+            "context_length": 2048,
+        }
     ),
-    "phonelm-1.5b": DecoderConfig(
-        vocab_size=49152, hidden_size=2560, num_layers=19, num_heads=16, num_kv_heads=16, head_dim=160,
-        intermediate_size=6816, activation="relu", norm_eps=1e-6, rope_table="int8", context_length=2048,
+    "phonelm-1.5b": DecoderConfig.model_validate(
+        {
+            "vocab_size": 49152,
+            "hidden_size": 2560,
+            "num_layers": 19,
+            "num_heads": 16,
+            "num_kv_heads": 16,
+            "head_dim": 160,
+            "intermediate_size": 6816,
+            "activation": "relu",
+            "norm_eps": 1e-6,
+            "rope_table": "int8",
+            "context_length": 2048,
+        }
     ),
-    "smollm2-135m": DecoderConfig(
-        vocab_size=49152, hidden_size=576, num_layers=30, num_heads=9, num_kv_heads=3, head_dim=64,
-        intermediate_size=1536, activation="silu", norm_eps=1e-5, rope_theta=1e5, context_length=8192,
+    "smollm2-135m": DecoderConfig.model_validate(
+        {
+            "vocab_size": 49152,
+            "hidden_size": 576,
+            "num_layers": 30,
+            "num_heads": 9,
+            "num_kv_heads": 3,
+            "head_dim": 64,
+            "intermediate_size": 1536,
+            "activation": "silu",
+            "norm_eps": 1e-5,
+            "rope_theta": 1e5,
+            "context_length": 8192,
+        }
     ),
-}  # fmt: skip
+}
 
 
 def preset(name: str) -> DecoderConfig:

@@ -121,7 +121,7 @@ def _config(row: dict[str, Any]) -> DecoderConfig:
     values: dict[str, Any] = {
         "vocab_size": row["vocab"],
         "hidden_size": row["hidden"],
-        "num_layers": row["layers"],
+        "num_layers": int(row["layers"]),
         "head_dim": row["head_dim"],
         "context_length": row["context"],
         "tie_embeddings": row["tied"],

@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from phonelm.arch.config import DecoderConfig
+from phonelm.arch.part import Role, TensorShape
 
-Role = Literal["embedding", "position", "head", "matrix", "vector", "constant"]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorShape:
-    """One tensor: GGUF name, shape (rows, columns) or (length,), and what it is for.
-
-    `head` is the untied output matrix, `matrix` any other weight of a matrix product, `vector` a norm or
-    bias, `constant` what is no parameter.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    role: Role
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self.shape[0] * (self.shape[1] if len(self.shape) == 2 else 1)
+__all__ = ["Role", "TensorShape", "layer_tensors", "model_tensors", "outer_tensors"]
 
 
 def model_tensors(config: DecoderConfig) -> Iterator[TensorShape]:
@@ -45,87 +26,31 @@ def outer_tensors(config: DecoderConfig) -> list[TensorShape]:
 
 def layer_tensors(config: DecoderConfig, layer: int) -> list[TensorShape]:
     """The tensors of one layer, names without `blk.N.`."""
-    tensors = [*_norm(config, "attn_norm", config.hidden_size), *_attention(config, layer)]
-    if config.post_norm:
-        tensors += _norm(config, "post_attention_norm", config.hidden_size)
-    if not config.shared_norm:
-        tensors += _norm(config, "ffn_norm", config.hidden_size)
-    if not config.shared_ffn:
-        tensors += _ffn(config, layer)
-    if config.post_norm:
-        tensors += _norm(config, "post_ffw_norm", config.hidden_size)
-    return tensors
-
-
-def _attention(config: DecoderConfig, layer: int) -> Iterator[TensorShape]:
-    query = config.heads_at(layer) * config.head_dim
-    key = config.kv_heads_at(layer) * config.head_dim
-    biased = config.bias in ("qkv", "attention", "all")
-    widths = {"attn_q": query, "attn_k": key, "attn_v": key}
-    if config.fused_projections:
-        widths = {"attn_qkv": query + 2 * key}
-    for name, width in widths.items():
-        yield from _linear(name, width, config.hidden_size, biased)
-    if config.qk_norm != "none":
-        per_head = config.qk_norm == "head"
-        yield from _norm(config, "attn_q_norm", config.head_dim if per_head else query)
-        yield from _norm(config, "attn_k_norm", config.head_dim if per_head else key)
-    yield from _linear("attn_output", config.hidden_size, query, config.bias in ("attention", "all"))
-
-
-def _ffn(config: DecoderConfig, layer: int) -> Iterator[TensorShape]:
-    width, biased = config.intermediate_at(layer), config.bias in ("ffn", "all")
-    fused = config.ffn == "gated" and config.fused_projections
-    if config.ffn == "gated" and not fused:
-        yield from _linear("ffn_gate", width, config.hidden_size, biased)
-    yield from _linear("ffn_up", 2 * width if fused else width, config.hidden_size, biased)
-    yield from _linear("ffn_down", config.hidden_size, width, biased)
+    return config.layers[layer].tensors(config.hidden_size, has_ffn=not config.shared_ffn)
 
 
 def _input_tensors(config: DecoderConfig) -> Iterator[TensorShape]:
-    width = config.embedding_size or config.hidden_size
-    yield TensorShape("token_embd.weight", (config.vocab_size, width), "embedding")
-    if config.position == "learned":
-        positions = config.context_length + config.learned_position_offset
-        yield TensorShape("position_embd.weight", (positions, config.hidden_size), "position")
-    if config.embedding_norm:
-        yield from _norm(config, "token_embd_norm", config.hidden_size)
-    if config.embedding_size is not None:
-        yield from _linear("project_in", config.hidden_size, width, False)
+    yield from config.embedding.tensors(config.vocab_size, config.hidden_size, config.context_length)
+    if config.embedding.norm:
+        yield from config.norm.tensors("token_embd_norm", config.hidden_size)
     if config.shared_ffn:
-        yield from _ffn(config, 0)
+        yield from config.layers[0].ffn.tensors(config.hidden_size)
     yield from _rope_tensors(config)
 
 
 def _rope_tensors(config: DecoderConfig) -> Iterator[TensorShape]:
-    kind = config.rope_scaling.kind if config.rope_scaling else None
     names = {"factors": ["rope_freqs"], "longrope": ["rope_factors_long", "rope_factors_short"]}
-    for name in names.get(kind or "", ()):
-        yield TensorShape(f"{name}.weight", (config.rope_dim // 2,), "constant")
+    lengths = {
+        name: layer.mixer.rope.rotated_dims(layer.mixer.head_dim) // 2
+        for layer in config.layers
+        if layer.mixer.rope and layer.mixer.rope.scaling
+        for name in names.get(layer.mixer.rope.scaling.kind, ())
+    }
+    for name, length in lengths.items():
+        yield TensorShape(f"{name}.weight", (length,), "constant")
 
 
 def _output_tensors(config: DecoderConfig) -> Iterator[TensorShape]:
-    width = config.embedding_size or config.hidden_size
-    if config.final_norm:
-        yield from _norm(config, "output_norm", config.hidden_size)
-    if config.embedding_size is not None:
-        yield from _linear("project_out", width, config.hidden_size, False)
-    if not config.tie_embeddings:
-        yield TensorShape("output.weight", (config.vocab_size, width), "head")
-    if config.head_bias:
-        yield TensorShape("output.bias", (config.vocab_size,), "vector")
-
-
-def _linear(name: str, rows: int, columns: int, biased: bool) -> Iterator[TensorShape]:
-    yield TensorShape(f"{name}.weight", (rows, columns), "matrix")
-    if biased:
-        yield TensorShape(f"{name}.bias", (rows,), "vector")
-
-
-def _norm(config: DecoderConfig, name: str, length: int) -> list[TensorShape]:
-    if config.norm == "layernorm_nonparametric":
-        return []
-    weight = TensorShape(f"{name}.weight", (length,), "vector")
-    if config.norm != "layernorm":
-        return [weight]
-    return [weight, TensorShape(f"{name}.bias", (length,), "vector")]
+    if config.head.norm:
+        yield from config.norm.tensors("output_norm", config.hidden_size)
+    yield from config.head.tensors(config.vocab_size, config.hidden_size, config.embedding)

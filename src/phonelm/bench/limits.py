@@ -69,7 +69,7 @@ def skipped_bytes(
     for layer, live in enumerate(live_fractions):
         down = f"blk.{layer}.ffn_down.weight"
         skippable = sizes[down] * (1 - SCALE_BYTES / BLOCKS[known_type(types[down])][1])
-        if config.ffn == "gated":
+        if config.layers[layer].ffn.gated:
             skippable += sizes[f"blk.{layer}.ffn_up.weight"]
         skipped += (1 - live) * skippable
     return round(skipped)

@@ -11,8 +11,8 @@ from typing import Any
 from phonelm.bench.checks import check_counts, check_file
 from phonelm.bench.process import measure_file
 from phonelm.bench.result import DeviceTiming
-from phonelm.profile import Device, DeviceError
-from phonelm.profile.remote import RemoteDevice
+from phonelm.devices import Device, DeviceError
+from phonelm.devices.remote import RemoteDevice
 
 
 def time_model(

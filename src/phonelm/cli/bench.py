@@ -154,8 +154,8 @@ def _measure_all(
 
 
 def _print_document(results: list[BenchResult], failed: list[dict[str, str]], config: dict[str, Any]) -> None:
+    from phonelm.devices import machine_info
     from phonelm.files import provenance
-    from phonelm.profile.device import machine_info
 
     document = {
         "made": provenance(config=config),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from phonelm.bench.on_device import DeviceTiming
+    from phonelm.bench.result import DeviceTiming
 
 
 def run(
@@ -24,9 +24,9 @@ def run(
     """Measure one model after the other there; `counts` are prompt, generated tokens and repeats."""
     from phonelm.bench import check_file
     from phonelm.bench.on_device import time_model
+    from phonelm.devices import open_device
     from phonelm.engine import resolve
     from phonelm.files import provenance
-    from phonelm.profile import open_device
     from phonelm.progress import TerminalProgress
 
     paths = [resolve(model) for model in models]

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from phonelm.bench.suite.run import Outcome
-    from phonelm.profile import MachineInfo
+    from phonelm.devices import MachineInfo
 
 SUITES = ("slm",)
 _SIZES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
@@ -69,7 +69,7 @@ def run(
     from phonelm.arch.arithmetic import known_type
     from phonelm.bench.suite import SuiteOptions, default_path, run_suite, select
     from phonelm.bench.suite.device_meter import meter_of
-    from phonelm.profile import open_device
+    from phonelm.devices import open_device
     from phonelm.progress import TerminalProgress
 
     types = None if quantization is None else tuple(known_type(name) for name in quantization.split(","))

@@ -42,7 +42,8 @@ def profile(
       phonelm profile --out device.json
       phonelm profile --device adb --out phone.json
     """
-    from phonelm.profile import ProfileConfig, open_device, profile_device
+    from phonelm.devices import open_device
+    from phonelm.profile import ProfileConfig, profile_device
     from phonelm.progress import TerminalProgress
 
     config = ProfileConfig(quick=quick, num_threads=threads)

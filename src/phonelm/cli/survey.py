@@ -37,7 +37,7 @@ def survey(
       phonelm survey --out survey
     """
     from phonelm.bench.suite import choose_device, devices_of
-    from phonelm.profile import machine_info
+    from phonelm.devices import machine_info
     from phonelm.report.survey import survey_figures, write_survey
 
     rows = _rows(suite)

@@ -77,7 +77,7 @@ class AdapterBase:
             raise ValueError(f"{path / 'config.json'} is not a JSON object; fetch it again")
         config = config_from_hf(document)
         shapes = {tensor.name: tensor.shape for tensor in model_tensors(config)}
-        return cls(gguf_architecture(config), config.head_dim, shapes)
+        return cls(gguf_architecture(config), config.layers[0].mixer.head_dim, shapes)
 
     def places(self) -> dict[str, str]:
         """GGUF names by the names of Hugging Face's modules, of all linear layers."""

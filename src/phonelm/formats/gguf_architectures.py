@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from phonelm.arch.config import Activation, DecoderConfig, FfnKind
+from phonelm.arch import DecoderConfig, Layer
+from phonelm.arch.ffn import Activation
+
+FfnKind = Literal["gated", "plain"]
 
 PERMUTED_ARCHITECTURES = ("llama", "arcee", "smollm3")
 """Architectures whose q and k rows are stored for interleaved RoPE."""
@@ -102,34 +105,86 @@ def lacking_features(config: DecoderConfig) -> Iterator[str]:
     """Everything in a decoder that the runtime cannot run, as `field = value`."""
     name = _nearest(config)
     kind = ARCHITECTURES.get(name, _OWN)
+    values = _values(config)
     for key, allowed in {**_PLAIN, **kind.allowed()}.items():
-        if getattr(config, key) not in allowed:
-            yield f"{key} = {getattr(config, key)}"
-    if name == "phonelm" and config.activation not in ("relu", "relu2", "silu"):
-        yield f"activation = {config.activation}"
-    if (scaling := config.rope_scaling.kind if config.rope_scaling else None) not in kind.scalings:
-        yield f"rope_scaling = {scaling}"
-    if name == "smollm3" and config.rope_layers != smollm3_rope_layers(config.num_layers):
+        if values[key] not in allowed:
+            yield f"{key} = {values[key]}"
+    if name == "phonelm" and values["activation"] not in ("relu", "relu2", "silu"):
+        yield f"activation = {values['activation']}"
+    if values["rope_scaling"] not in kind.scalings:
+        yield f"rope_scaling = {values['rope_scaling']}"
+    if name == "smollm3" and values["rope_layers"] != smollm3_rope_layers(config.num_layers):
         yield "these rope_layers; all but every fourth must rotate"
+
+
+def rotating_layer(config: DecoderConfig) -> Layer:
+    """The first layer that rotates, without a window where there is one; or the first."""
+    rotating = [layer for layer in config.layers if layer.mixer.rope is not None]
+    return next((layer for layer in rotating if layer.mixer.window is None), [*rotating, config.layers[0]][0])
+
+
+def _values(config: DecoderConfig) -> dict[str, Any]:
+    """The features that the tables above name."""
+    layers, first = config.layers, rotating_layer(config)
+    mixer, ffn, rope, embedding = first.mixer, first.ffn, first.mixer.rope, config.embedding
+    biases = {"none": ("none", "ffn"), "qkv": ("qkv", "qkv and ffn"), "all": ("attention", "all")}
+    rotates = tuple(layer.mixer.rope is not None for layer in layers)
+    windows = tuple(layer.mixer.window is not None for layer in layers)
+    thetas = {layer.mixer.rope.theta for layer in layers if layer.mixer.rope and layer.mixer.window}
+    # Where no layer rotates it is a matter of `rope_layers`.
+    position = "alibi" if mixer.alibi else "rope"
+    return {
+        "norm": first.norm.kind if first.norm == config.norm else f"{config.norm} outside the layers",
+        "position": "learned" if embedding.learned_positions else position,
+        "rope_interleaved": bool(rope and rope.interleaved),
+        "parallel_residual": first.residual.parallel,
+        "embedding_norm": embedding.norm,
+        "embedding_size": embedding.size,
+        "final_norm": config.head.norm,
+        "shared_ffn": config.shared_ffn,
+        "head_bias": config.head.bias,
+        "is_uniform": len({_same_in_all(layer) for layer in dict.fromkeys(layers)}) == 1,
+        "bias": biases[mixer.bias][ffn.bias],
+        "qk_norm": mixer.qk_norm,
+        "fused_projections": mixer.fused if ffn.fused == mixer.fused else "in part",
+        "post_norm": first.residual.post_norm,
+        "scale_embedding": embedding.scaled,
+        "rope_fraction": rope.fraction if rope else 1.0,
+        "rope_layers": None if all(rotates) else rotates,
+        "sliding_window": next((layer.mixer.window for layer in layers if layer.mixer.window), None),
+        "sliding_layers": None if all(windows) or not any(windows) else windows,
+        "sliding_rope_theta": None if not rope or thetas <= {rope.theta} else max(thetas),
+        "attention_scale": mixer.scale,
+        "activation": ffn.activation,
+        "ffn": "gated" if ffn.gated else "plain",
+        "rope_table": rope.table if rope else "float",
+        "rope_scaling": rope.scaling.kind if rope and rope.scaling else None,
+    }
+
+
+def _same_in_all(layer: Layer) -> Layer:
+    """The layer without what may differ between layers."""
+    return layer.model_copy(update={"mixer": layer.mixer.model_copy(update={"rope": None, "window": None})})
 
 
 def _nearest(config: DecoderConfig) -> str:
     """The architecture whose mark a decoder bears."""
-    if config.activation == "gelu_tanh" and config.post_norm:
+    values = _values(config)
+    if values["activation"] == "gelu_tanh" and values["post_norm"]:
         return "gemma3"
-    if config.fused_projections:
+    if values["fused_projections"]:
         return "phi3"
-    if config.rope_table == "int8" or config.activation == "relu":
+    if values["rope_table"] == "int8" or values["activation"] == "relu":
         return "phonelm"
-    if config.ffn == "plain":
-        return "arcee" if config.activation == "relu2" else "phonelm"
-    if config.activation != "silu":
+    if values["ffn"] == "plain":
+        return "arcee" if values["activation"] == "relu2" else "phonelm"
+    if values["activation"] != "silu":
         return "phonelm"
-    if config.rope_layers is not None:
+    if values["rope_layers"] is not None:
         return "smollm3"
-    if config.qk_norm == "head":
+    if values["qk_norm"] == "head":
         return "qwen3"
-    return "qwen2" if config.bias == "qkv" else "llama"
+    return "qwen2" if values["bias"] == "qkv" else "llama"
 
 
 def smollm3_rope_layers(num_layers: int, interval: int = 4) -> tuple[bool, ...]:

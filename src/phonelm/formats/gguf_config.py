@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
-from phonelm.arch.config import DecoderConfig, RopeScaling
+from phonelm.arch import DecoderConfig, Rope, RopeScaling
 from phonelm.formats.gguf_architectures import (
     ARCHITECTURES,
     gemma3_attention_scale,
     gemma3_sliding_layers,
     gguf_architecture,
+    rotating_layer,
     smollm3_rope_layers,
 )
 
@@ -21,31 +22,34 @@ from phonelm.formats.gguf_architectures import (
 def config_metadata(config: DecoderConfig) -> dict[str, Any]:
     """The architecture's GGUF keys. Raises `ValueError` for a decoder that the runtime cannot run."""
     arch = gguf_architecture(config)
+    layer = rotating_layer(config)
+    mixer, ffn, rope = layer.mixer, layer.ffn, layer.mixer.rope or Rope()
     keys: dict[str, Any] = {
         "context_length": config.context_length,
         "embedding_length": config.hidden_size,
         "block_count": config.num_layers,
-        "feed_forward_length": config.intermediate_at(0),
-        "attention.head_count": config.heads_at(0),
-        "attention.head_count_kv": config.kv_heads_at(0),
-        "attention.key_length": config.head_dim,
-        "attention.value_length": config.head_dim,
-        "attention.layer_norm_rms_epsilon": config.norm_eps,
-        "rope.dimension_count": config.rope_dim,
-        "rope.freq_base": config.rope_theta,
+        "feed_forward_length": ffn.intermediate_size,
+        "attention.head_count": mixer.num_heads,
+        "attention.head_count_kv": mixer.num_kv_heads,
+        "attention.key_length": mixer.head_dim,
+        "attention.value_length": mixer.head_dim,
+        "attention.layer_norm_rms_epsilon": config.norm.eps,
+        "rope.dimension_count": rope.rotated_dims(mixer.head_dim),
+        "rope.freq_base": rope.theta,
         "vocab_size": config.vocab_size,
         **_scaling_keys(config, arch),
         **_window_keys(config, arch),
     }
     if arch == "phonelm":
-        keys["hidden_activation"] = config.activation
-        keys["ffn_gated"] = config.ffn == "gated"
-        keys["rope.table"] = config.rope_table
+        keys["hidden_activation"] = ffn.activation
+        keys["ffn_gated"] = ffn.gated
+        keys["rope.table"] = rope.table
     return {"general.architecture": arch, **{f"{arch}.{key}": value for key, value in keys.items()}}
 
 
 def _scaling_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
-    scaling = config.rope_scaling
+    rope = rotating_layer(config).mixer.rope
+    scaling = rope.scaling if rope else None
     # The original context of a phi3 model without scaling is its context.
     original = {"rope.scaling.original_context_length": config.context_length} if arch == "phi3" else {}
     if scaling is None or scaling.kind == "factors":
@@ -66,13 +70,15 @@ def _scaling_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
 
 
 def _window_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
+    windows = [layer.mixer.window for layer in config.layers]
     if arch == "phi3":
-        return {"attention.sliding_window": config.sliding_window or 0}
-    if arch != "gemma3" or config.sliding_window is None:
+        return {"attention.sliding_window": windows[0] or 0}
+    windowed = next((layer for layer in config.layers if layer.mixer.window), None)
+    if arch != "gemma3" or windowed is None:
         return {}
-    keys: dict[str, Any] = {"attention.sliding_window": config.sliding_window}
-    keys["rope.freq_base_swa"] = config.sliding_rope_theta or config.rope_theta
-    layers = config.sliding_layers or (True,) * config.num_layers
+    keys: dict[str, Any] = {"attention.sliding_window": windowed.mixer.window}
+    keys["rope.freq_base_swa"] = (windowed.mixer.rope or Rope()).theta
+    layers = tuple(window is not None for window in windows)
     if layers != gemma3_sliding_layers(config.num_layers):
         keys["attention.sliding_window_pattern"] = list(layers)
     return keys
@@ -100,7 +106,7 @@ def config_from_gguf(metadata: Mapping[str, Any], tensor_types: Container[str]) 
     vocab = get("vocab_size", len(metadata.get("tokenizer.ggml.tokens", ())) or None)
     if vocab is None:
         raise ValueError(f"GGUF metadata lack {arch}.vocab_size; convert the model again")
-    return DecoderConfig(
+    fields = dict(
         vocab_size=int(vocab),
         hidden_size=hidden,
         num_layers=int(get("block_count")),
@@ -118,6 +124,7 @@ def config_from_gguf(metadata: Mapping[str, Any], tensor_types: Container[str]) 
         **_kind(metadata, tensor_types, arch),
         **_layers(metadata, arch),
     )
+    return DecoderConfig.model_validate(fields)
 
 
 def _kind(metadata: Mapping[str, Any], tensor_types: Container[str], arch: str) -> dict[str, Any]:

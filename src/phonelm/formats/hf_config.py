@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from phonelm.arch.config import Activation, Bias, DecoderConfig, RopeTable
+from phonelm.arch import DecoderConfig, Rope
+from phonelm.arch.ffn import Activation
+from phonelm.arch.rope import RopeTable
 from phonelm.formats.gguf_architectures import gguf_architecture
 from phonelm.formats.hf_rope import rope_scaling, rope_theta, sliding_rope_theta
 
@@ -42,7 +44,7 @@ def config_from_hf(config_json: Mapping[str, Any]) -> DecoderConfig:
         raise ValueError(f"model_type {kind!r} is not supported; use one of {', '.join(MODEL_TYPES)}")
     heads, hidden = _count(config_json, "num_attention_heads"), _count(config_json, "hidden_size")
     default_head_dim = _DEFAULT_HEAD_DIM.get(kind, hidden // heads)
-    return DecoderConfig(
+    fields = dict(
         vocab_size=_count(config_json, "vocab_size"),
         hidden_size=hidden,
         num_layers=_count(config_json, "num_hidden_layers"),
@@ -59,6 +61,7 @@ def config_from_hf(config_json: Mapping[str, Any]) -> DecoderConfig:
         context_length=int(config_json.get("max_position_embeddings", _DEFAULT_CONTEXT.get(kind, 2048))),
         **_features(config_json, kind),
     )
+    return DecoderConfig.model_validate(fields)
 
 
 def config_to_hf(config: DecoderConfig, model_type: str = "phonelm") -> dict[str, Any]:
@@ -75,7 +78,10 @@ def config_to_hf(config: DecoderConfig, model_type: str = "phonelm") -> dict[str
         raise ValueError(
             "only gated SiLU decoders with a float RoPE table are of model_type llama; use phonelm"
         )
-    if architecture not in ("llama", "arcee", "phonelm") or config.bias != "none" or config.rope_scaling:
+    layer = config.layers[0]
+    mixer, ffn, rope = layer.mixer, layer.ffn, layer.mixer.rope or Rope()
+    biased = mixer.bias != "none" or ffn.bias
+    if architecture not in ("llama", "arcee", "phonelm") or biased or rope.scaling:
         raise ValueError(
             f"a {architecture} decoder with biases, norms or ropes of its own has no such config.json"
         )
@@ -85,18 +91,18 @@ def config_to_hf(config: DecoderConfig, model_type: str = "phonelm") -> dict[str
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
         "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.heads_at(0),
-        "num_key_value_heads": config.kv_heads_at(0),
-        "head_dim": config.head_dim,
-        "intermediate_size": config.intermediate_at(0),
-        "hidden_act": config.activation,
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_theta,
-        "tie_word_embeddings": config.tie_embeddings,
+        "num_attention_heads": mixer.num_heads,
+        "num_key_value_heads": mixer.num_kv_heads,
+        "head_dim": mixer.head_dim,
+        "intermediate_size": ffn.intermediate_size,
+        "hidden_act": ffn.activation,
+        "rms_norm_eps": config.norm.eps,
+        "rope_theta": rope.theta,
+        "tie_word_embeddings": config.head.tied,
         "max_position_embeddings": config.context_length,
     }
     if model_type == "phonelm":
-        document |= {"ffn_gated": config.ffn == "gated", "rope_table": config.rope_table}
+        document |= {"ffn_gated": ffn.gated, "rope_table": rope.table}
     return document
 
 
@@ -161,7 +167,7 @@ def _smollm3_rope_layers(config_json: Mapping[str, Any]) -> tuple[bool, ...] | N
     return None if all(layers) else tuple(bool(layer) for layer in layers)
 
 
-def _bias(config_json: Mapping[str, Any], kind: str) -> Bias:
+def _bias(config_json: Mapping[str, Any], kind: str) -> str:
     if kind == "qwen2":
         return "qkv"
     attention, ffn = bool(config_json.get("attention_bias")), bool(config_json.get("mlp_bias"))

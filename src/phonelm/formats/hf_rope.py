@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from phonelm.arch.config import RopeScaling
+from phonelm.arch import RopeScaling
 
 _DEFAULT_THETA = {"gemma3_text": 1e6, "smollm3": 2e6}
 _LOCAL_THETA = 10000.0

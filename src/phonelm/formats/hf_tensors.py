@@ -11,6 +11,7 @@ from phonelm.formats.gguf_architectures import (
     PERMUTED_ARCHITECTURES,
     gemma3_attention_scale,
     gguf_architecture,
+    rotating_layer,
 )
 from phonelm.formats.safetensors_reader import Checkpoint
 
@@ -63,7 +64,7 @@ def gguf_values(
     values = checkpoint.load(name)
     part = tensor.name.split(".")[-2]
     if architecture in PERMUTED_ARCHITECTURES and part in ("attn_q", "attn_k"):
-        values = permute_rows(values, config.head_dim)
+        values = permute_rows(values, config.layers[0].mixer.head_dim)
     if architecture == "gemma3" and tensor.role == "vector":
         # Gemma multiplies by 1 + weight.
         values = values + np.float32(1.0)
@@ -74,15 +75,18 @@ def gguf_values(
 
 def _query_factor(config: DecoderConfig) -> float:
     """A scale that GGUF has no key for goes into the norm that comes right before it."""
-    if config.attention_scale is None:
+    mixer = config.layers[0].mixer
+    if mixer.scale is None:
         return 1.0
-    sizes = (config.num_layers, config.hidden_size, config.heads_at(0), config.head_dim)
-    return config.attention_scale / gemma3_attention_scale(*sizes)
+    sizes = (config.num_layers, config.hidden_size, mixer.num_heads, mixer.head_dim)
+    return mixer.scale / gemma3_attention_scale(*sizes)
 
 
 def _rope_factors(config: DecoderConfig, name: str) -> NDArray[np.float32]:
-    scaling = config.rope_scaling
-    factors = scaling and (scaling.long_factors if "long" in name else scaling.factors)
+    rope = rotating_layer(config).mixer.rope
+    assert rope is not None
+    assert rope.scaling is not None
+    factors = rope.scaling.long_factors if "long" in name else rope.scaling.factors
     assert factors is not None, "config_from_hf sets them"
     return np.array(factors, np.float32)
 

@@ -55,8 +55,9 @@ def write_random_gguf(
 def _check_dead(config: DecoderConfig, dead_fraction: float) -> None:
     if not 0 < dead_fraction < 1:
         raise ValueError(f"the dead fraction is {dead_fraction}; give a number between 0 and 1")
-    if config.activation not in ("relu", "relu2"):
-        raise ValueError(f"{config.activation} has no dead neurons; take a decoder with relu or relu2")
+    activation = config.layers[0].ffn.activation
+    if activation not in ("relu", "relu2"):
+        raise ValueError(f"{activation} has no dead neurons; take a decoder with relu or relu2")
 
 
 def _tensors(
@@ -96,7 +97,7 @@ def _with_dead(
         return _changed(_random(tensor, weight_type, 1.0, rng), columns=1.0)
     if tensor.name.endswith(("attn_output.weight", "ffn_down.weight")):
         return _changed(_random(tensor, weight_type, 0.1 * scale, rng), rows=0.0)
-    gate = "ffn_gate.weight" if config.ffn == "gated" else "ffn_up.weight"
+    gate = "ffn_gate.weight" if config.layers[0].ffn.gated else "ffn_up.weight"
     if tensor.name.endswith(gate):
         deviation = (1 - _CONSTANT_CHANNELS / config.hidden_size) ** 0.5
         shift = -deviation * NormalDist().inv_cdf(dead_fraction) / _CONSTANT_CHANNELS

@@ -22,7 +22,7 @@ def run_stage(context: Context) -> Outcome:
     profile = DeviceProfile.load(context.path("device.json"))
     chosen = predict(design.chosen.config, profile, recipe.search.request)
     speeds = {"chosen": _speeds(context, chosen, context.path("model.gguf"))}
-    if chosen.config.activation in ("relu", "relu2"):
+    if chosen.config.layers[0].ffn.activation in ("relu", "relu2"):
         speeds["chosen"]["without_dead_neurons"] = _sparse_decode(context, context.path("model.gguf"))
     if conventional := design.best_conventional:
         other = predict(conventional.candidate.config, profile, recipe.search.request)

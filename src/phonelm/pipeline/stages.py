@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from phonelm.devices import kernels_fingerprint, machine_info
 from phonelm.pipeline.quantize import quantize_stage
 from phonelm.pipeline.recipe import Recipe
 from phonelm.pipeline.run import run_stage
 from phonelm.pipeline.stage import Context, Outcome, Stage
 from phonelm.profile import DeviceProfile, profile_device
-from phonelm.profile.device import kernels_fingerprint, machine_info
 from phonelm.search import Design, search
 from phonelm.train.config import TrainConfig
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from phonelm.profile.asking import Ask, number
+from phonelm.devices.asking import Ask, number
 from phonelm.profile.tables import Bound
 
 TOLERANCE = 0.12

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from phonelm.files import fingerprint, read_json, write_json
+from phonelm.devices import MachineInfo
+from phonelm.files import read_json, write_json
 from phonelm.profile.conditions import Conditions
 from phonelm.profile.grid import CostGrid
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised with the fields below; a profile of another version is measured again."""
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MachineInfo(_Record):
-    """The machine as the runtime sees it."""
-
-    model: str
-    system: str
-    num_cores: int
-    isas: list[str]
-    caches_bytes: dict[str, int]
-
-    @classmethod
-    def from_answer(cls, answer: str) -> MachineInfo:
-        """Read what the measuring protocol answers to `machine`."""
-        document = json.loads(answer)
-        return cls(**{name: document[name] for name in cls.model_fields})
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for two machines that should cost the same."""
-        return fingerprint(self.model_dump())
 
 
 class Bandwidth(_Record):
@@ -53,29 +32,25 @@ class PhaseCosts(_Record):
     """Seconds of each operator when `num_tokens` tokens are evaluated together (1: decode)."""
 
     num_tokens: int
-    matmul_block: CostGrid
-    """Axes rows, cols, in decode footprint_mb (weights of the whole model, MiB), in prefill tokens: a matrix
-    of the blocks, with the barrier after it."""
-    attention: CostGrid
-    """Axes head_dim, group (query heads a KV head), kv_heads, context (positions, the new ones included), in
-    decode footprint_mb."""
-    norm: CostGrid
-    """Axis hidden: norm and quantization of the activations."""
-    activation: CostGrid
-    """Axis intermediate: activation, product and quantization."""
-    neurons_gated: CostGrid | None = None
-    """Axes hidden, intermediate, in decode footprint_mb and live_percent: a ReLU FFN stored neuron by
-    neuron, with up beside a gate. None where the blocks' type is not stored so."""
-    neurons_plain: CostGrid | None = None
-    """The same without a gate."""
-    overhead: CostGrid
-    """Axis hidden: waking the threads, the embedding, the rotary angles."""
+    operators: dict[str, CostGrid]
+    """By the names of the native graph's operators (`graph/operators.h`), over their sizes. Beside these an
+    axis may be footprint_mb (weights of the whole model, MiB), tokens, or live_percent (of a ReLU FFN stored
+    neuron by neuron, the neurons that are not dead)."""
+
+    def of(self, name: str) -> CostGrid:
+        """The cost of an operator. Raises `ValueError` where it was not measured."""
+        if name not in self.operators:
+            raise ValueError(
+                f"the profile has no cost of {name}, only of {', '.join(self.operators)}; measure the device "
+                "again with `phonelm profile`, and with the types that the shape is for"
+            )
+        return self.operators[name]
 
 
 class DeviceProfile(_Record):
     """A measured device: all times are medians, in seconds."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     machine: MachineInfo
     isa: str
     num_threads: int
@@ -90,7 +65,7 @@ class DeviceProfile(_Record):
     decode: PhaseCosts
     prefill: PhaseCosts
     head: CostGrid
-    """Axes rows (vocabulary), cols, footprint_mb: the output head for one token, in both phases."""
+    """Axes vocab, hidden, footprint_mb: norm and output head for one token, in both phases."""
     sampling: CostGrid
     """Axis vocab: the greedy choice of a token."""
     barrier_s: float
@@ -118,19 +93,3 @@ class DeviceProfile(_Record):
                 f"{path} is not a device profile of this version ({where}: {first['msg']}); "
                 "measure again with `phonelm profile`"
             ) from error
-
-
-def machine_info() -> MachineInfo:
-    """Describe this machine."""
-    from phonelm import _native
-
-    return MachineInfo.from_answer(_native.OperatorBench().answer("machine"))
-
-
-def kernels_fingerprint() -> str:
-    """Hash of the native module, so that rebuilt kernels are measured anew."""
-    import hashlib
-
-    from phonelm import _native
-
-    return hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16]

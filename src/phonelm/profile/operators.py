@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from phonelm.profile.asking import Ask, number
+from phonelm.devices.asking import Ask, number
 from phonelm.profile.conditions import (
     Conditions,
     Probe,

@@ -9,10 +9,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phonelm.devices import Device, LocalDevice, MachineInfo
+from phonelm.devices.asking import number
 from phonelm.files import cache_folder, fingerprint, provenance
-from phonelm.profile.asking import number
-from phonelm.profile.connection import Device, LocalDevice
-from phonelm.profile.device import FORMAT_VERSION, Bandwidth, DeviceProfile, MachineInfo, PhaseCosts
+from phonelm.profile.device import FORMAT_VERSION, Bandwidth, DeviceProfile, PhaseCosts
 from phonelm.profile.grid import CostGrid
 from phonelm.profile.operators import Settings, measure_operators
 from phonelm.profile.tables import CHUNK_TOKENS, cost_tables
@@ -165,4 +165,4 @@ def _phase(grids: dict[str, CostGrid], phase: str, num_tokens: int) -> PhaseCost
     of_phase = {
         name.removeprefix(f"{phase}."): grid for name, grid in grids.items() if name.startswith(f"{phase}.")
     }
-    return PhaseCosts(num_tokens=num_tokens, **of_phase)
+    return PhaseCosts(num_tokens=num_tokens, operators=of_phase)

@@ -17,7 +17,7 @@ def profile_tables(profile: DeviceProfile) -> list[Table]:
         _limits(profile),
         *(_matrices(phase, profile.block_type) for phase in (profile.decode, profile.prefill)),
         _attention(profile),
-        *([_neurons(profile.decode.neurons_gated)] if profile.decode.neurons_gated else []),
+        *([_neurons(neurons)] if (neurons := profile.decode.operators.get("neurons_gated")) else []),
         _others(profile),
     ]
 
@@ -58,19 +58,19 @@ def _limits(profile: DeviceProfile) -> Table:
 
 
 def _matrices(costs: PhaseCosts, block_type: str) -> Table:
-    """Microseconds over the grid, with all weights in memory."""
-    grid = costs.matmul_block
-    rest = {name: points[-1] for name, points in grid.axes.items() if name not in ("rows", "cols")}
-    title = f"{block_type} matrix × {costs.num_tokens} token(s), µs"
-    table = _table(title, "rows \\ cols", grid.axes["cols"])
+    """Microseconds of the projections over the grid, with all weights in memory."""
+    grid = costs.of("project")
+    rest = {name: points[-1] for name, points in grid.axes.items() if name not in ("rows", "hidden")}
+    title = f"norm, queries, keys and values in {block_type} × {costs.num_tokens} token(s), µs"
+    table = _table(title, "rows \\ width", grid.axes["hidden"])
     for rows in grid.axes["rows"]:
-        table.add_row(str(rows), *_microseconds(grid.at(rows=rows, cols=grid.axes["cols"], **rest)))
+        table.add_row(str(rows), *_microseconds(grid.at(rows=rows, hidden=grid.axes["hidden"], **rest)))
     return table
 
 
 def _attention(profile: DeviceProfile) -> Table:
     """Microseconds of one layer by positions, for 8 heads of 64."""
-    grid = profile.decode.attention
+    grid = profile.decode.of("attention")
     contexts = grid.axes["context"]
     rest = {name: points[-1] for name, points in grid.axes.items() if name == "footprint_mb"}
     table = _table("attention × 1 token, 8 heads of 64, µs", "KV heads \\ positions", contexts)
@@ -93,9 +93,7 @@ def _neurons(grid: CostGrid) -> Table:
 def _others(profile: DeviceProfile) -> Table:
     phases = (profile.decode, profile.prefill)
     table = _table("all else, µs", "", [f"× {phase.num_tokens} token(s)" for phase in phases])
-    table.add_row("norm of 1024", *_microseconds([p.norm.at(hidden=1024) for p in phases]))
-    table.add_row("activation of 4096", *_microseconds([p.activation.at(intermediate=4096) for p in phases]))
-    table.add_row("beginning of a pass", *_microseconds([p.overhead.at(hidden=1024) for p in phases]))
+    table.add_row("beginning of a pass", *_microseconds([p.of("embed").at(hidden=1024) for p in phases]))
     table.add_row("choice among 49152 tokens", *_microseconds([profile.sampling.at(vocab=49152)]))
     table.add_row("barrier", *_microseconds([profile.barrier_s]))
     return table

@@ -14,8 +14,6 @@ CHUNK_TOKENS = 256
 
 NEURON_TYPES = ("q4_0", "q8_0")
 """Block types in which the FFN of a ReLU model is stored neuron by neuron."""
-NEURON_COLUMNS = 64
-"""What its width must be a multiple of."""
 _LARGEST_CACHE_MB = 128
 """Of which a footprint of eight times its size can still be measured."""
 
@@ -58,86 +56,108 @@ class Table:
 def cost_tables(
     quick: bool, num_threads: int, last_cache_bytes: int, block_type: str, head_type: str
 ) -> list[Table]:
-    """All tables. Rows are multiples that all threads share evenly (see `search.cost`).
+    """A table of every operator of the native graph (`graph/operators.h`), by phase.
 
-    What is read from memory costs less where the weights of the whole model, its footprint, stay in a cache.
+    Rows are multiples that all threads share evenly. What is read from memory costs less where the weights of
+    the whole model, its footprint, stay in a cache.
     """
     footprints = _footprints(last_cache_bytes, quick)
-    matrices = {"rows": _doublings(2 * PANEL_ROWS * num_threads, 16384), "cols": _doublings(64, 8192)}
+    kind = _Kind(quick, num_threads, block_type)
     return [
-        *_decode_matrices(quick, matrices, footprints, block_type),
-        *_prefill_matrices(quick, matrices, footprints[-1] << 20, block_type),
+        *_decode(kind, footprints),
+        *_prefill(kind, footprints[-1] << 20),
+        *(_neurons(kind, footprints) if block_type in NEURON_TYPES else []),
         _head(quick, footprints, head_type),
         Table("sampling", "sampling", {"vocab": [1024, 8192, 49152]}),
         Table("barrier", "barrier", {}),
-        *_vectors(quick, "decode", 1),
-        *_vectors(quick, "prefill", CHUNK_TOKENS),
-        *(_neurons(quick, footprints, block_type) if block_type in NEURON_TYPES else []),
     ]
 
 
-def _decode_matrices(
-    quick: bool, matrices: dict[str, list[int]], footprints: list[int], block_type: str
-) -> list[Table]:
-    sizes = {name: points[:: 2 if quick else 1] for name, points in matrices.items()}
-    heads = _heads([16, 256, 1024] if quick else [16, 256, 1024, 4096])
-    warm_and_cold = {"footprint_mb": [footprints[0], footprints[-2]]}
-    return [
-        Table("decode.matmul_block", "matmul", {"footprint_mb": footprints, **sizes}, {"type": block_type}),
-        Table("decode.attention", "attention", {**warm_and_cold, **heads}),
-    ]
+@dataclass(frozen=True)
+class _Kind:
+    """What the tables of matrices have in common."""
+
+    quick: bool
+    num_threads: int
+    block_type: str
+
+    @property
+    def rows(self) -> list[int]:
+        """Of queries, keys and values together, which are a half and two quarters of them."""
+        first = 4 * PANEL_ROWS * self.num_threads
+        return [first * 4**i for i in range(3 if self.quick else 4)]
 
 
-def _prefill_matrices(
-    quick: bool, matrices: dict[str, list[int]], footprint: int, block_type: str
-) -> list[Table]:
-    tokens = [16, CHUNK_TOKENS] if quick else [16, 64, CHUNK_TOKENS]
-    sizes = {name: points[::2] for name, points in matrices.items()}
+def _decode(kind: _Kind, footprints: list[int]) -> list[Table]:
+    hidden = [64, 512, 4096] if kind.quick else _doublings(64, 4096)
+    wide = [128, 1024, 8192] if kind.quick else [128, 512, 2048, 8192]
+    few = [footprints[0], footprints[-2]]
+    said: dict[str, object] = {"type": kind.block_type}
+    memory = {"footprint_mb": footprints}
+    heads = _heads([16, 256, 1024] if kind.quick else [16, 256, 1024, 4096])
+    plain = {"footprint_mb": few, "hidden": hidden[::2], "intermediate": wide}
     return [
+        Table("decode.project", "project", {**memory, "rows": kind.rows, "hidden": hidden}, said),
+        Table("decode.attention", "attention", {"footprint_mb": few, **heads}),
         Table(
-            "prefill.matmul_block",
-            "matmul",
-            {"tokens": tokens, **sizes},
-            {"type": block_type, "footprint": footprint},
+            "decode.add_attention", "add_attention", {**memory, "hidden": hidden, "width": hidden[::2]}, said
         ),
         Table(
-            "prefill.attention",
-            "attention",
-            _heads([CHUNK_TOKENS, 2 * CHUNK_TOKENS]),
-            {"tokens": CHUNK_TOKENS, "footprint": footprint},
+            "decode.ffn_gated",
+            "ffn",
+            {**memory, "hidden": hidden, "intermediate": wide},
+            {**said, "gated": 1},
         ),
+        Table("decode.ffn_plain", "ffn", plain, {**said, "gated": 0}),
+        _embed("decode", 1),
     ]
+
+
+def _prefill(kind: _Kind, footprint: int) -> list[Table]:
+    """The widest are smaller than in decode: their products take longer, and grow evenly with their sizes."""
+    tokens = [16, CHUNK_TOKENS] if kind.quick else [16, 64, CHUNK_TOKENS]
+    hidden = [64, 512, 2048] if kind.quick else [64, 256, 1024, 2048]
+    wide = [128, 1024, 4096] if kind.quick else [128, 512, 2048, 4096]
+    said: dict[str, object] = {"type": kind.block_type, "footprint": footprint}
+    ffn = {"tokens": tokens, "hidden": hidden, "intermediate": wide}
+    attention = {"tokens": CHUNK_TOKENS, "footprint": footprint}
+    return [
+        Table("prefill.project", "project", {"tokens": tokens, "rows": kind.rows, "hidden": hidden}, said),
+        Table("prefill.attention", "attention", _heads([CHUNK_TOKENS, 2 * CHUNK_TOKENS]), attention),
+        Table(
+            "prefill.add_attention",
+            "add_attention",
+            {"tokens": tokens, "hidden": hidden, "width": hidden},
+            said,
+        ),
+        Table("prefill.ffn_gated", "ffn", ffn, {**said, "gated": 1}),
+        Table("prefill.ffn_plain", "ffn", {**ffn, "hidden": hidden[::2]}, {**said, "gated": 0}),
+        _embed("prefill", CHUNK_TOKENS),
+    ]
+
+
+def _embed(phase: str, tokens: int) -> Table:
+    return Table(f"{phase}.embed", "embed", {"hidden": [64, 1024]}, {"vocab": 8192, "tokens": tokens})
 
 
 def _head(quick: bool, footprints: list[int], head_type: str) -> Table:
-    cols = [64, 512, 2048] if quick else _doublings(64, 2048)
-    axes = {"footprint_mb": footprints, "rows": [1024, 8192, 49152], "cols": cols}
-    return Table("head", "matmul", axes, {"type": head_type})
+    hidden = [64, 512, 2048] if quick else _doublings(64, 2048)
+    axes = {"footprint_mb": footprints, "vocab": [1024, 8192, 49152], "hidden": hidden}
+    return Table("head", "head", axes, {"type": head_type})
 
 
-def _vectors(quick: bool, phase: str, tokens: int) -> list[Table]:
-    """What is done to a token's numbers between the matrices."""
-    narrow = [64, 512, 4096] if quick else [64, 256, 1024, 4096]
-    said = {"tokens": tokens}
-    return [
-        Table(f"{phase}.norm", "norm", {"hidden": narrow}, said),
-        Table(f"{phase}.activation", "activation", {"intermediate": [*narrow, 8192]}, said),
-        Table(f"{phase}.overhead", "pass", {"hidden": [64, 1024]}, {"vocab": 8192, **said}),
-    ]
-
-
-def _neurons(quick: bool, footprints: list[int], block_type: str) -> list[Table]:
+def _neurons(kind: _Kind, footprints: list[int]) -> list[Table]:
     """In decode by the live share; a prompt's neurons are all computed."""
     sizes = {"hidden": _doublings(256, 4096), "intermediate": _doublings(512, 8192)}
     coarse = {name: points[::2] for name, points in sizes.items()}
     live = {"footprint_mb": [footprints[0], footprints[-2]], "live_percent": [10, 50, 100]}
     tables = []
-    for kind, gated in (("gated", 1), ("plain", 0)):
-        said = {"type": block_type, "gated": gated}
+    for name, gated in (("gated", 1), ("plain", 0)):
+        said = {"type": kind.block_type, "gated": gated}
         alone, together = {**said, "tokens": 1}, {**said, "tokens": CHUNK_TOKENS, "live_percent": 50}
-        axes = {**live, **(coarse if quick else sizes)}
-        tables.append(Table(f"decode.neurons_{kind}", "neurons", axes, alone))
-        tables.append(Table(f"prefill.neurons_{kind}", "neurons", coarse, together))
+        axes = {**live, **(coarse if kind.quick else sizes)}
+        tables.append(Table(f"decode.neurons_{name}", "neurons", axes, alone))
+        tables.append(Table(f"prefill.neurons_{name}", "neurons", coarse, together))
     return tables
 
 

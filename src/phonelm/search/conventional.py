@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonelm.search.shapes import ACTIVATIONS, Shapes
+from phonelm.search.shapes import ACTIVATIONS, Shapes, count_kind
 from phonelm.search.space_config import BLOCK
 
 
@@ -51,6 +51,7 @@ FAMILIES = (
            "RMSNorm", 1, False, "relu", 4.0, _aspect(768 / 12)),
 )  # fmt: skip
 
+_LAYERS = range(2, 129)
 _HALF_HEADS = math.log(1.5)
 """Heads of half the size are as far from the published shape as proportions half as large again."""
 KEPT = {family.name: family.kept for family in FAMILIES}
@@ -82,9 +83,9 @@ def _fitting(
     """Distances from the published proportions and shapes within the budget."""
     for kv_heads in range(1, 65):
         hidden = head_dim * family.group * kv_heads
-        for layers in range(2, 129):
+        widths = _ffn_widths(family, vocab_size, params, (hidden, head_dim, kv_heads))
+        for layers, width in zip(_LAYERS, widths, strict=True):
             distance = family.distance(hidden, layers)
-            width = _ffn_width(family, vocab_size, params, hidden, layers, head_dim * kv_heads)
             ratio = width / hidden / family.ffn_ratio
             if hidden % BLOCK or not 0.8 <= ratio <= 1.25:
                 continue
@@ -94,11 +95,14 @@ def _fitting(
                 yield distance + abs(math.log(ratio)), shape
 
 
-def _ffn_width(family: Family, vocab_size: int, params: int, hidden: int, layers: int, kv_width: int) -> int:
-    """FFN width in whole blocks that brings the total nearest to `params`."""
-    attention = 2 * hidden * kv_width * (family.group + 1)
-    rest = params - hidden * (vocab_size + 1) - layers * (attention + 2 * hidden)
-    return max(round(rest / (layers * hidden * (3 if family.gated else 2)) / BLOCK), 0) * BLOCK
+def _ffn_widths(family: Family, vocab_size: int, params: int, sizes: tuple[int, int, int]) -> list[int]:
+    """FFN widths in whole blocks that bring the total nearest to `params`, one for each of `_LAYERS`."""
+    hidden, head_dim, kv_heads = sizes
+    heads = (head_dim, family.group * kv_heads, kv_heads)
+    others = (vocab_size, family.gated, True, hidden, np.array(_LAYERS, dtype=np.int64), *heads)
+    fixed, with_one = (np.asarray(count_kind(*others, width).total) for width in (0, 1))
+    blocks = np.round((params - fixed) / (with_one - fixed) / BLOCK)
+    return (np.maximum(blocks, 0).astype(np.int64) * BLOCK).tolist()  # type: ignore[no-any-return]
 
 
 def _shapes(vocab_size: int, shape: tuple[int, ...], family: Family) -> Shapes:

@@ -1,9 +1,8 @@
 """Prices shapes from a device's cost table: a model's time is the sum over its operators.
 
-What the runtime does for a token, layer by layer: norm; Q, K and V; attention; output; norm; gate and up;
-activation; down. Then the final norm, the head, and the sampling. Threads share a matrix by panels of rows;
-where these do not come out even all wait for the slowest, so rows are rounded up to what the slowest thread
-does, times the threads.
+Which operators a shape has, and of what sizes, the native graph says (`graph/operators.h`): the list that a
+pass executes. Threads share a matrix by panels of rows; where these do not come out even all wait for the
+slowest, so the graph gives rows rounded up to what the slowest thread does, times the threads.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from phonelm.profile import PANEL_ROWS, CostGrid, DeviceProfile, PhaseCosts
-from phonelm.profile.tables import NEURON_COLUMNS
+from phonelm.profile import CostGrid, DeviceProfile, PhaseCosts
 from phonelm.search.space import Shapes
 
 Array = npt.NDArray[Any]
@@ -72,9 +70,9 @@ def price(shapes: Shapes, profile: DeviceProfile, request: Request) -> Costs:
 def decode_parts(shapes: Shapes, profile: DeviceProfile, request: Request) -> dict[str, Array]:
     """Seconds of one token of the answer by part of the model."""
     live_percent = 100 * request.live_fraction
-    parts = _layers(shapes, profile, profile.decode, 1, request.decode_context, live_percent)
-    parts["overhead"] = profile.decode.overhead.at(hidden=shapes.hidden)
-    return parts | _ending(shapes, profile)
+    parts = _pass(shapes, profile, profile.decode, 1, request.decode_context, live_percent)
+    parts["head"] += _sampling(shapes, profile)
+    return parts
 
 
 def prefill_parts(shapes: Shapes, profile: DeviceProfile, request: Request) -> dict[str, Array]:
@@ -83,13 +81,17 @@ def prefill_parts(shapes: Shapes, profile: DeviceProfile, request: Request) -> d
     costs = profile.prefill
     for begin in range(0, request.prompt_tokens, costs.num_tokens):
         end = min(begin + costs.num_tokens, request.prompt_tokens)
-        parts = _layers(shapes, profile, costs, end - begin, end)
-        parts["overhead"] = costs.overhead.at(hidden=shapes.hidden) * ((end - begin) / costs.num_tokens)
+        parts = _pass(shapes, profile, costs, end - begin, max(end, costs.num_tokens))
+        head = parts.pop("head")
         total = {name: seconds + total.get(name, 0.0) for name, seconds in parts.items()}
-    return total | _ending(shapes, profile)
+    return total | {"head": head + _sampling(shapes, profile)}
 
 
-def _layers(
+def _sampling(shapes: Shapes, profile: DeviceProfile) -> Array:
+    return profile.sampling.at(vocab=np.int64(shapes.vocab_size))
+
+
+def _pass(
     shapes: Shapes,
     profile: DeviceProfile,
     costs: PhaseCosts,
@@ -97,75 +99,68 @@ def _layers(
     context: int,
     live_percent: float = 100.0,
 ) -> dict[str, Array]:
-    """Seconds of all layers for `num_tokens` tokens that end at position `context`."""
-    width = shapes.heads * shapes.head_dim
-    share = num_tokens / costs.num_tokens
+    """Seconds of a pass over `num_tokens` tokens that end at position `context`, by part of the model."""
     footprint_mb = weight_bytes(shapes, profile) / 2**20
+    parts: dict[str, Array] = {}
+    for name, of_operator in _operators(shapes, profile, num_tokens, context).items():
+        grid = profile.head if name == "head" else costs.of(name)
+        which = of_operator["index"]
+        sizes = {**of_operator["sizes"], "footprint_mb": footprint_mb[which]}
+        seconds = _priced(grid, sizes, num_tokens, live_percent)
+        if name != "head" and "tokens" not in grid.axes:
+            seconds = seconds * (num_tokens / costs.num_tokens)
+        part = parts.setdefault(of_operator["part"], np.zeros(len(shapes)))
+        part[which] += of_operator["times"] * seconds
+    return parts
 
-    def matmul(rows: Array, cols: Array) -> Array:
-        """Matrices between two barriers, of together so many rows."""
-        return _at(costs.matmul_block, rows=rows, cols=cols, tokens=num_tokens, footprint_mb=footprint_mb)
 
-    def evenly(rows: Array) -> Array:
-        return shared_evenly(rows, PANEL_ROWS, profile.num_threads)
+def _operators(shapes: Shapes, profile: DeviceProfile, num_tokens: int, context: int) -> dict[str, Any]:
+    """By name, the operators of the native graph: which shapes have each, how often, and its sizes."""
+    from phonelm import _native
 
-    num_ups = np.where(shapes.gated, 2, 1)
-    dense = (
-        matmul(num_ups * evenly(shapes.intermediate), shapes.hidden)
-        + matmul(evenly(shapes.hidden), shapes.intermediate)
-        + share * costs.activation.at(intermediate=shapes.intermediate)
+    sizes = ("hidden", "layers", "head_dim", "heads", "kv_heads", "intermediate", "gated")
+    return _native.uniform_operators(
+        shapes.vocab_size,
+        **{name: _int32(getattr(shapes, name)) for name in sizes},
+        relu=_int32(np.asarray(shapes.activation) != SILU),
+        block_type=profile.block_type,
+        num_tokens=num_tokens,
+        context=context,
+        num_threads=profile.num_threads,
     )
-    per_layer = {
-        "projections": matmul(evenly(width) + 2 * evenly(shapes.kv_heads * shapes.head_dim), shapes.hidden)
-        + matmul(evenly(shapes.hidden), width),
-        "attention": share * _attention(shapes, costs, footprint_mb, max(context, costs.num_tokens)),
-        "ffn": _ffn(shapes, costs, dense, share, footprint_mb, live_percent),
-        # The attention's output is quantized too: priced as a norm, of which that is most.
-        "norms": share * (2 * costs.norm.at(hidden=shapes.hidden) + costs.norm.at(hidden=width)),
-    }
-    return {name: seconds * shapes.layers for name, seconds in per_layer.items()}
 
 
-def _ffn(
-    shapes: Shapes, costs: PhaseCosts, dense: Array, share: float, footprint_mb: Array, live_percent: float
-) -> Array:
-    """Seconds of one FFN: `dense`, but of ReLU models that are stored neuron by neuron what that costs."""
-    by_neuron = (shapes.activation != SILU) & (shapes.hidden % NEURON_COLUMNS == 0)
-    seconds = dense
-    for gated, costs_of_kind in ((True, costs.neurons_gated), (False, costs.neurons_plain)):
-        which = by_neuron & (shapes.gated == gated)
-        if costs_of_kind is not None and which.any():
-            seconds = seconds.copy()
-            seconds[which] = share * _at(
-                costs_of_kind,
-                hidden=shapes.hidden[which],
-                intermediate=shapes.intermediate[which],
-                footprint_mb=footprint_mb[which],
-                live_percent=live_percent,
-            )
-    return seconds
+def _int32(values: Array) -> npt.NDArray[np.int32]:
+    return np.ascontiguousarray(values, dtype=np.int32)
 
 
-def shared_evenly(count: Array | int, unit: int, num_threads: int) -> Array:
-    """`count` rounded up so that every thread gets as many whole units as the one with most."""
-    share = unit * num_threads
-    return np.asarray(-(-count // share) * share)
+def _priced(grid: CostGrid, sizes: dict[str, Any], num_tokens: int, live_percent: float) -> Array:
+    if "group" in grid.axes:
+        return _attention(grid, sizes)
+    return _at(grid, **sizes, tokens=num_tokens, live_percent=live_percent)
 
 
-def _attention(shapes: Shapes, costs: PhaseCosts, footprint_mb: Array, context: int) -> Array:
+def _attention(grid: CostGrid, sizes: dict[str, Any]) -> Array:
     """Attention depends on the heads, of which few kinds occur, and where the caches are: priced by kind."""
-    keys = np.stack([shapes.head_dim, shapes.heads // shapes.kv_heads, shapes.kv_heads]).astype(np.int64)
+    names = ("head_dim", "group", "kv_heads", "context")
     _, first, inverse = np.unique(
-        (keys[0] << 40) | (keys[1] << 20) | keys[2], return_index=True, return_inverse=True
+        _key([sizes[name] for name in names]), return_index=True, return_inverse=True
     )
-    head_dim, group, kv_heads = keys[:, first]
-    sizes = {"head_dim": head_dim, "group": group, "kv_heads": kv_heads, "context": context}
-    if "footprint_mb" not in costs.attention.axes:
-        return np.asarray(costs.attention.at(**sizes)[inverse])
-    warm_mb, cold_mb = costs.attention.axes["footprint_mb"]
-    warm, cold = (_at(costs.attention, **sizes, footprint_mb=mb)[inverse] for mb in (warm_mb, cold_mb))
-    share = np.clip((footprint_mb - warm_mb) / (cold_mb - warm_mb), 0.0, 1.0)
+    kinds = {name: sizes[name][first] for name in names}
+    if "footprint_mb" not in grid.axes:
+        return np.asarray(grid.at(**kinds)[inverse])
+    warm_mb, cold_mb = grid.axes["footprint_mb"]
+    warm, cold = (_at(grid, **kinds, footprint_mb=mb)[inverse] for mb in (warm_mb, cold_mb))
+    share = np.clip((sizes["footprint_mb"] - warm_mb) / (cold_mb - warm_mb), 0.0, 1.0)
     return np.asarray(warm + share * (cold - warm))
+
+
+def _key(columns: list[Array]) -> Array:
+    """A number for each row, equal where all of its columns are."""
+    key = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        key = key * (int(column.max(initial=0)) + 1) + column
+    return key
 
 
 def _at(costs: CostGrid, **sizes: Any) -> Array:
@@ -175,15 +170,6 @@ def _at(costs: CostGrid, **sizes: Any) -> Array:
         points = costs.axes["footprint_mb"]
         known["footprint_mb"] = np.clip(known["footprint_mb"], points[0], points[-1])
     return costs.at(**known)
-
-
-def _ending(shapes: Shapes, profile: DeviceProfile) -> dict[str, Array]:
-    """Seconds of the norm, the head and the choice of a token."""
-    rows = shared_evenly(shapes.vocab_size, PANEL_ROWS, profile.num_threads)
-    footprint_mb = weight_bytes(shapes, profile) / 2**20
-    head = _at(profile.head, rows=rows, cols=shapes.hidden, footprint_mb=footprint_mb)
-    sampling = profile.sampling.at(vocab=np.int64(shapes.vocab_size))
-    return {"head": head + profile.decode.norm.at(hidden=shapes.hidden) + sampling}
 
 
 def memory_bytes(shapes: Shapes, profile: DeviceProfile, request: Request) -> Array:

@@ -8,12 +8,12 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from phonelm.arch import DecoderConfig
-from phonelm.arch.config import Activation, FfnKind
+from phonelm.arch.ffn import Activation
 from phonelm.files import read_json, write_json
 from phonelm.profile import DeviceProfile
 from phonelm.search.choice import Preference
 from phonelm.search.cost import Request, decode_parts, memory_bytes, prefill_parts
-from phonelm.search.shapes import Shapes, shapes_of
+from phonelm.search.shapes import FfnKind, Shapes, shapes_of
 from phonelm.search.verification import Record, Verification, shape_words
 
 
@@ -82,19 +82,20 @@ class FrontPoint(Record):
     def config(self, context_length: int) -> DecoderConfig:
         """The shape as the type the rest of the project speaks."""
         layers, hidden, heads, kv_heads, head_dim, intermediate = self.shape
-        return DecoderConfig(
-            vocab_size=self.vocab_size,
-            hidden_size=hidden,
-            num_layers=layers,
-            num_heads=heads,
-            num_kv_heads=kv_heads,
-            head_dim=head_dim,
-            intermediate_size=intermediate,
-            ffn=self.ffn,
-            activation=self.activation,
-            tie_embeddings=self.tied,
-            context_length=context_length,
-        )
+        fields = {
+            "vocab_size": self.vocab_size,
+            "hidden_size": hidden,
+            "num_layers": layers,
+            "num_heads": heads,
+            "num_kv_heads": kv_heads,
+            "head_dim": head_dim,
+            "intermediate_size": intermediate,
+            "ffn": self.ffn,
+            "activation": self.activation,
+            "tie_embeddings": self.tied,
+            "context_length": context_length,
+        }
+        return DecoderConfig.model_validate(fields)
 
 
 class Conventional(Record):
@@ -188,4 +189,5 @@ def describe(
 
 def predict(config: DecoderConfig, profile: DeviceProfile, request: Request) -> Candidate:
     """Predict any uniform decoder. Raises `ValueError` for kinds the cost tables do not hold."""
-    return describe(shapes_of(config), 0, profile, request)
+    candidate = describe(shapes_of(config), 0, profile, request)
+    return candidate.model_copy(update={"config": config})

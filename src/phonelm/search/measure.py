@@ -115,7 +115,7 @@ def _turns(samples: Sequence[_Samples], rounds: int, profile: DeviceProfile) -> 
 
 def require_this_machine(profile: DeviceProfile) -> None:
     """Raise `ValueError` naming what differs between the profile's machine and this one."""
-    from phonelm.profile import machine_info
+    from phonelm.devices import machine_info
 
     here, there = machine_info().model_dump(), profile.machine.model_dump()
     differences = [

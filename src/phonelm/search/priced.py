@@ -73,19 +73,20 @@ class Priced:
     def _point(self, index: int) -> FrontPoint:
         portion, at = self._place(index)
         config = portion.shapes.config(at, self.request.context_length)
+        mixer, ffn = config.layers[0].mixer, config.layers[0].ffn
         loss, std = loss_at(self.quality, index)
         return FrontPoint(
             shape=(
                 config.num_layers,
                 config.hidden_size,
-                config.heads_at(0),
-                config.kv_heads_at(0),
-                config.head_dim,
-                config.intermediate_at(0),
+                mixer.num_heads,
+                mixer.num_kv_heads,
+                mixer.head_dim,
+                ffn.intermediate_size,
             ),
-            ffn=config.ffn,
-            activation=config.activation,
-            tied=config.tie_embeddings,
+            ffn="gated" if ffn.gated else "plain",
+            activation=ffn.activation,
+            tied=config.head.tied,
             vocab_size=config.vocab_size,
             types=f"{portion.profile.block_type}/{portion.profile.head_type}",
             decode_ms=round(float(self.costs.decode_ms[index]), 5),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from phonelm.search.shapes import ACTIVATIONS, Array, Shapes, shapes_of
+from phonelm.search.shapes import ACTIVATIONS, Array, Shapes, count_kind, shapes_of
 from phonelm.search.space_config import Range, SpaceConfig
 
 __all__ = ["Range", "Shapes", "SpaceConfig", "enumerate_shapes", "shapes_of"]
@@ -61,9 +61,9 @@ def _members(
     head_dim, heads, kv_heads, layers = _attention_and_layers(space, hidden)
     if low > high or not len(heads):
         return [], []
-    slope = layers * hidden * (3 if kind.gated else 2)
-    attention = head_dim * (2 * heads + 2 * kv_heads)
-    fixed = layers * hidden * (attention + 2) + hidden + vocab_size * hidden * (1 if kind.tied else 2)
+    others = (vocab_size, kind.gated, kind.tied, hidden, layers, head_dim, heads, kv_heads)
+    fixed, with_one = (np.asarray(count_kind(*others, width).total) for width in (0, 1))
+    slope = with_one - fixed
     first = np.maximum(-((fixed - params * (1 - tolerance)) // slope), low)
     first = np.ceil(first / step).astype(np.int64) * step
     last = np.minimum((params * (1 + tolerance) - fixed) // slope, high).astype(np.int64) // step * step

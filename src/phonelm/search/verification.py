@@ -13,10 +13,11 @@ from phonelm.arch import DecoderConfig
 
 def shape_words(config: DecoderConfig) -> str:
     """Depth, width, heads and FFN of a uniform decoder in a few words."""
-    heads = f"{config.heads_at(0)}/{config.kv_heads_at(0)} heads of {config.head_dim}"
-    ffn = f"{config.ffn} {config.activation} FFN {config.intermediate_at(0)}"
-    untied = "" if config.tie_embeddings else ", untied"
-    return f"{config.num_layers} layers × {config.hidden_size}, {heads}, {ffn}{untied}"
+    mixer, ffn = config.layers[0].mixer, config.layers[0].ffn
+    heads = f"{mixer.num_heads}/{mixer.num_kv_heads} heads of {mixer.head_dim}"
+    kind = f"{'gated' if ffn.gated else 'plain'} {ffn.activation} FFN {ffn.intermediate_size}"
+    untied = "" if config.head.tied else ", untied"
+    return f"{config.num_layers} layers × {config.hidden_size}, {heads}, {kind}{untied}"
 
 
 class Record(BaseModel):

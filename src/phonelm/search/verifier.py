@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from phonelm.arch import DecoderConfig
-from phonelm.profile import Device, DeviceProfile, LocalDevice
-from phonelm.profile.device import kernels_fingerprint
+from phonelm.devices import Device, LocalDevice, kernels_fingerprint
+from phonelm.profile import DeviceProfile
 from phonelm.progress import Progress
 from phonelm.search.cost import Request
 from phonelm.search.design import Candidate, Design, FrontPoint

@@ -6,16 +6,27 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-if TYPE_CHECKING:
-    from phonelm.arch import DecoderConfig
+from phonelm.arch import ANY, DecoderConfig, Support
 
 ACTIVATIONS = ("relu", "relu2", "silu")
 ROPE_TABLES = ("int8_per_call", "int8", "float")
+SUPPORT = Support(
+    "the torch model",
+    {
+        "layers.ffn.gated": ANY,
+        "layers.ffn.activation": ACTIVATIONS,
+        "layers.mixer.rope.theta": ANY,
+        "layers.mixer.rope.table": ANY,
+        "layers.norm.eps": ANY,
+        "norm.eps": ANY,
+        "head.tied": ANY,
+    },
+)
 
 
 @strict
@@ -98,41 +109,25 @@ def decoder_to_hf(decoder: DecoderConfig) -> PhoneLMConfig:
     Raises `ValueError` naming the first feature the torch model does not have (layers of different widths,
     LayerNorm, biases, other positions than rotary, ...).
     """
-    plain = {
-        "norm": "rmsnorm", "position": "rope", "rope_fraction": 1.0, "rope_interleaved": False,
-        "bias": "none", "parallel_residual": False, "post_norm": False, "qk_norm": "none",
-        "embedding_norm": False, "embedding_size": None, "final_norm": True, "shared_ffn": False,
-        "head_bias": False, "rope_scaling": None, "rope_layers": None, "sliding_window": None,
-        "attention_scale": None, "fused_projections": False, "scale_embedding": False,
-    }  # fmt: skip
-    for name, value in plain.items():
-        if getattr(decoder, name) != value:
-            raise ValueError(
-                f"cannot train a decoder with {name} = {getattr(decoder, name)!r}; it must be {value!r}"
-            )
-    if not decoder.is_uniform:
-        raise ValueError(
-            "cannot train a decoder whose layers differ; give one number for heads and FFN width"
-        )
-    if decoder.activation not in ACTIVATIONS:
-        raise ValueError(
-            f"cannot train activation {decoder.activation!r}; choose one of {', '.join(ACTIVATIONS)}"
-        )
+    SUPPORT.refuse(decoder)
+    layer = decoder.layers[0]
+    mixer, ffn, rope = layer.mixer, layer.ffn, layer.mixer.rope
+    assert rope is not None, "neutral"
     return PhoneLMConfig(
         vocab_size=decoder.vocab_size,
         hidden_size=decoder.hidden_size,
-        intermediate_size=decoder.intermediate_at(0),
+        intermediate_size=ffn.intermediate_size,
         num_hidden_layers=decoder.num_layers,
-        num_attention_heads=decoder.heads_at(0),
-        num_key_value_heads=decoder.kv_heads_at(0),
-        head_dim=decoder.head_dim,
-        hidden_act=decoder.activation,
-        ffn_gated=decoder.ffn == "gated",
-        rope_table=decoder.rope_table,
-        rope_theta=decoder.rope_theta,
-        rms_norm_eps=decoder.norm_eps,
+        num_attention_heads=mixer.num_heads,
+        num_key_value_heads=mixer.num_kv_heads,
+        head_dim=mixer.head_dim,
+        hidden_act=ffn.activation,
+        ffn_gated=ffn.gated,
+        rope_table=rope.table,
+        rope_theta=rope.theta,
+        rms_norm_eps=layer.norm.eps,
         max_position_embeddings=decoder.context_length,
         # Narrow models start too slowly from 0.02; sqrt(2 / 5d), arXiv 1910.05895, is 0.02 for 1000.
         initializer_range=max(0.02, math.sqrt(0.4 / decoder.hidden_size)),
-        tie_word_embeddings=decoder.tie_embeddings,
+        tie_word_embeddings=decoder.head.tied,
     )

@@ -41,7 +41,7 @@ void check_quantize(const Kernels& kernels, Random& random);
 void check_neuron_rows(const Kernels& kernels, Random& random, TensorType type);
 void check_neuron_columns(const Kernels& kernels, Random& random, TensorType type);
 void check_to_panel(Random& random, TensorType type);
-void check_rms_norm(const Kernels& kernels, Random& random);
+void check_norm(const Kernels& kernels, Random& random);
 void check_activate(const Kernels& kernels, Random& random);
 void check_softmax(const Kernels& kernels, Random& random);
 void check_to_half(const Kernels& kernels, Random& random);

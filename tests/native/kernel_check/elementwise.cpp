@@ -67,13 +67,17 @@ void check_quantize(const Kernels& kernels, Random& random) {
   }
 }
 
-void check_rms_norm(const Kernels& kernels, Random& random) {
+void check_norm(const Kernels& kernels, Random& random) {
   const int size = random.between(1, 300);
   const auto x = random_floats(random, static_cast<size_t>(size), 4.0f);
   const auto weight = random_floats(random, x.size());
+  const auto bias = random_floats(random, x.size());
+  const Norm norm{.weight = random.chance(0.7) ? weight.data() : nullptr,
+                  .bias = random.chance(0.3) ? bias.data() : nullptr,
+                  .eps = 1e-5f};
   const Outputs out(random, x.size());
-  kernels.rms_norm(x.data(), weight.data(), size, 1e-5f, out.values.data());
-  scalar().rms_norm(x.data(), weight.data(), size, 1e-5f, out.expected.data());
+  kernels.norm(norm, x.data(), size, out.values.data());
+  scalar().norm(norm, x.data(), size, out.expected.data());
   require_near(out.values, out.expected, 1e-4f);
 }
 

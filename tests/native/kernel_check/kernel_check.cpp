@@ -50,7 +50,7 @@ class Checks {
     each("byte_keys", [&](Random& random) { check_byte_keys(table, random); });
     each("byte_values", [&](Random& random) { check_byte_values(table, random); });
     each("quantize", [&](Random& random) { check_quantize(table, random); });
-    each("rms_norm", [&](Random& random) { check_rms_norm(table, random); });
+    each("norm", [&](Random& random) { check_norm(table, random); });
     each("activate", [&](Random& random) { check_activate(table, random); });
     each("softmax", [&](Random& random) { check_softmax(table, random); });
     each("to_half", [&](Random& random) { check_to_half(table, random); });

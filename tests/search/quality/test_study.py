@@ -31,9 +31,10 @@ def test_the_sample_reaches_the_corners_of_the_space() -> None:
     shapes = [run.decoder for run in runs]
     aspects = [shape.hidden_size / shape.num_layers for shape in shapes]
     assert max(aspects) > 10 * min(aspects)
-    assert {shape.ffn for shape in shapes} == {"gated", "plain"}
-    assert {shape.activation for shape in shapes} == {"silu", "relu", "relu2"}
-    assert len({shape.heads_at(0) // shape.kv_heads_at(0) for shape in shapes}) >= 3
+    layers = [shape.layers[0] for shape in shapes]
+    assert {layer.ffn.gated for layer in layers} == {True, False}
+    assert {layer.ffn.activation for layer in layers} == {"silu", "relu", "relu2"}
+    assert len({layer.mixer.num_heads // layer.mixer.num_kv_heads for layer in layers}) >= 3
 
 
 @given(st.integers(1, 20), st.integers(0, 1000))
@@ -49,11 +50,11 @@ def test_features_are_ratios() -> None:
     decoder = planned_runs(study)[0].decoder
     values = dict(zip(FEATURES, features(shapes_of(decoder))[0].tolist(), strict=True))
     assert values["aspect"] == pytest.approx(np.log2(decoder.hidden_size / decoder.num_layers))
-    heads, kv_heads, size = decoder.heads_at(0), decoder.kv_heads_at(0), decoder.head_dim
-    matrices = 3 if decoder.ffn == "gated" else 2
-    share = matrices * decoder.intermediate_at(0) / (size * 2 * (heads + kv_heads))
+    mixer, ffn = decoder.layers[0].mixer, decoder.layers[0].ffn
+    matrices = 3 if ffn.gated else 2
+    share = matrices * ffn.intermediate_size / (mixer.head_dim * 2 * (mixer.num_heads + mixer.num_kv_heads))
     assert values["ffn share"] == pytest.approx(np.log2(share), abs=1e-6)
-    assert values["gated silu"] == (decoder.activation == "silu")
+    assert values["gated silu"] == (ffn.activation == "silu")
 
 
 @pytest.mark.parametrize(

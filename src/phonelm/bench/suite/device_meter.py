@@ -11,8 +11,8 @@ from phonelm.bench.result import Loaded, Spread
 from phonelm.bench.suite.measure import DECODED, PROMPTS, ROUNDS
 from phonelm.bench.suite.meter import LocalMeter, Meter
 from phonelm.bench.suite.result import Measured, PromptTiming
-from phonelm.profile import Device
-from phonelm.profile.remote import RemoteDevice
+from phonelm.devices import Device
+from phonelm.devices.remote import RemoteDevice
 
 
 def meter_of(device: Device) -> Meter:

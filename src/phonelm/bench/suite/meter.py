@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from phonelm.bench.process import in_own_process
 from phonelm.bench.suite.measure import measure_model
 from phonelm.bench.suite.result import Measured
-from phonelm.profile.device import MachineInfo, kernels_fingerprint, machine_info
+from phonelm.devices import MachineInfo, kernels_fingerprint, machine_info
 
 
 class Meter(Protocol):

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phonelm.arch import DecoderConfig
 from phonelm.bench.result import Loaded, Spread
+from phonelm.devices import MachineInfo
 from phonelm.files import fingerprint
-from phonelm.profile import MachineInfo
 
 PARTS = ("attention", "ffn", "head", "norms", "overhead")
 """Of a pass's time: attention with its projections, FFN, output head, norms, all else."""

@@ -17,8 +17,8 @@ from phonelm.bench.suite.measure import CONTEXT_LENGTH
 from phonelm.bench.suite.meter import LocalMeter, Meter
 from phonelm.bench.suite.result import SuiteRow, row_key
 from phonelm.bench.suite.store import append_row, read_rows
+from phonelm.devices import DeviceGoneError
 from phonelm.files import cache_folder, temporary_folder
-from phonelm.profile import DeviceGoneError
 from phonelm.progress import Progress
 
 QUANTIZATIONS = ("f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q3_k", "q2_k")
@@ -136,7 +136,7 @@ def _stored(job: _Job) -> Iterator[tuple[TensorShape, str]]:
 
 
 def _embedding_type(job: _Job) -> str:
-    return job.head_type if job.entry.shape.tie_embeddings else job.block_type
+    return job.head_type if job.entry.shape.head.tied else job.block_type
 
 
 def _obstacle(job: _Job, meter: Meter) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from phonelm.bench.suite.result import SuiteRow
+from phonelm.devices import MachineInfo
 from phonelm.files import write_text
-from phonelm.profile import MachineInfo
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import typer
 from phonelm.cli.search.source import Source
 
 if TYPE_CHECKING:
-    from phonelm.profile import Device, DeviceProfile
+    from phonelm.devices import Device
+    from phonelm.profile import DeviceProfile
     from phonelm.progress import Progress
     from phonelm.search import Design, SearchConfig
 

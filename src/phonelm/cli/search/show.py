@@ -80,9 +80,10 @@ def _print_verification(console: Console, found: Verification) -> None:
 
 
 def _short(config: DecoderConfig) -> str:
-    heads = f"{config.heads_at(0)}/{config.kv_heads_at(0)}×{config.head_dim}"
-    ffn = f"{config.activation} {config.intermediate_at(0)}"
-    return f"{config.num_layers}×{config.hidden_size} {heads} {ffn}"
+    mixer, ffn = config.layers[0].mixer, config.layers[0].ffn
+    heads = f"{mixer.num_heads}/{mixer.num_kv_heads}×{mixer.head_dim}"
+    width = f"{ffn.activation} {ffn.intermediate_size}"
+    return f"{config.num_layers}×{config.hidden_size} {heads} {width}"
 
 
 def _pair(predicted: float, measured: float) -> str:

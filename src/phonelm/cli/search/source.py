@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from phonelm.profile import Device, DeviceProfile
+    from phonelm.devices import Device
+    from phonelm.profile import DeviceProfile
     from phonelm.progress import Progress
     from phonelm.search import SearchConfig
 
@@ -25,7 +26,7 @@ class Source:
     @contextlib.contextmanager
     def opened(self) -> Iterator[Device | None]:
         """The connected device, None for files. Raises `ValueError` for files and a device together."""
-        from phonelm.profile import open_device
+        from phonelm.devices import open_device
 
         devices = [name for name in self.names if _is_device(name)]
         if not devices:

@@ -120,6 +120,7 @@ def train_run(task: Task) -> RunRecord:
 def make_record(run: PlannedRun, nats_per_byte: float, wall_s: float) -> RunRecord:
     """The row of a training that ended with this held-out loss."""
     decoder, count = run.decoder, count_parameters(run.decoder)
+    mixer, ffn = decoder.layers[0].mixer, decoder.layers[0].ffn
     return RunRecord(
         name=run.name,
         params=run.params,
@@ -128,13 +129,13 @@ def make_record(run: PlannedRun, nats_per_byte: float, wall_s: float) -> RunReco
         vocab_size=decoder.vocab_size,
         hidden=decoder.hidden_size,
         layers=decoder.num_layers,
-        head_dim=decoder.head_dim,
-        heads=decoder.heads_at(0),
-        kv_heads=decoder.kv_heads_at(0),
-        intermediate=decoder.intermediate_at(0),
-        ffn=decoder.ffn,
-        activation=decoder.activation,
-        tied=decoder.tie_embeddings,
+        head_dim=mixer.head_dim,
+        heads=mixer.num_heads,
+        kv_heads=mixer.num_kv_heads,
+        intermediate=ffn.intermediate_size,
+        ffn="gated" if ffn.gated else "plain",
+        activation=ffn.activation,
+        tied=decoder.head.tied,
         total=count.total,
         non_embedding=count.total - count.embedding,
         nats_per_byte=round(nats_per_byte, 6),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from phonelm.profile import DeviceError
-from phonelm.profile.program import find_program
+from phonelm.devices import DeviceError
+from phonelm.devices.program import find_program
 
 
 def elf(machine: int) -> bytes:
@@ -42,6 +42,6 @@ def test_what_is_no_program_for_the_device_is_refused(arm: Path, tmp_path: Path)
 
 def test_none_was_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PHONELM_CLI", raising=False)
-    monkeypatch.setattr("phonelm.profile.program.__file__", str(tmp_path / "a/b/c/d.py"))
+    monkeypatch.setattr("phonelm.devices.program.__file__", str(tmp_path / "a/b/c/d.py"))
     with pytest.raises(DeviceError, match="build it with `make arm`"):
         find_program("aarch64")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from phone import FakePhone
 
-from phonelm.profile import DeviceGoneError, DeviceProfile, ProfileConfig, open_device, profile_device
+from phonelm.devices import DeviceGoneError, open_device
+from phonelm.profile import DeviceProfile, ProfileConfig, profile_device
 
 pytestmark = pytest.mark.slow
 

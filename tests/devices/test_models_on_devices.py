@@ -10,7 +10,8 @@ import pytest
 
 from phonelm.bench.on_device import time_model
 from phonelm.cli import main
-from phonelm.profile import DeviceError, ProfileConfig, open_device, profile_device
+from phonelm.devices import DeviceError, open_device
+from phonelm.profile import ProfileConfig, profile_device
 from phonelm.search.cost import Request
 from phonelm.search.measure_device import measure_models_on
 from shapes import TINY

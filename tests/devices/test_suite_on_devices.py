@@ -9,7 +9,7 @@ import pytest
 
 from phonelm.bench.suite import Entry, Selection, SuiteOptions, choose_device, run_suite, shape_of
 from phonelm.bench.suite.device_meter import meter_of
-from phonelm.profile import machine_info, open_device
+from phonelm.devices import machine_info, open_device
 from phonelm.progress import Progress
 from shapes import TINY
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from phonelm.profile.connection import DeviceError
+from phonelm.devices.connection import DeviceError
 
 # e_machine of an ELF header (elf.h of Linux), under the names of `uname -m`.
 _MACHINES = {62: "x86_64", 183: "aarch64"}

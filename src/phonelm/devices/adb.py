@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from phonelm.profile.connection import DeviceError, DeviceGoneError
-from phonelm.profile.remote import SHELL_S, RemoteDevice
+from phonelm.devices.connection import DeviceError, DeviceGoneError
+from phonelm.devices.remote import SHELL_S, RemoteDevice
 
 FOLDER = "/data/local/tmp/phonelm"
 """Below the one folder where `adb shell` may both write and execute."""

@@ -6,7 +6,7 @@ import abc
 from pathlib import Path
 from types import TracebackType
 
-from phonelm.profile.device import MachineInfo, kernels_fingerprint, machine_info
+from phonelm.devices.machine import MachineInfo, kernels_fingerprint, machine_info
 
 
 class DeviceError(ValueError):
@@ -80,11 +80,11 @@ def open_device(name: str = "local", program: Path | str | None = None) -> Devic
     """
     kind, _, which = name.partition(":")
     if kind == "adb":
-        from phonelm.profile.adb import AdbDevice
+        from phonelm.devices.adb import AdbDevice
 
         return AdbDevice(which, program)
     if kind == "ssh" and which:
-        from phonelm.profile.ssh import SshDevice
+        from phonelm.devices.ssh import SshDevice
 
         return SshDevice(which, program)
     if name != "local":

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from native_build import program_folder
 
-from phonelm.profile import DeviceError, DeviceGoneError, ProfileConfig, open_device, profile_device
+from phonelm.devices import DeviceError, DeviceGoneError, open_device
+from phonelm.profile import ProfileConfig, profile_device
 
 pytestmark = [
     pytest.mark.slow,

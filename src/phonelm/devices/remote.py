@@ -8,10 +8,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from phonelm.profile.connection import Device, DeviceError, DeviceGoneError
-from phonelm.profile.device import MachineInfo
-from phonelm.profile.pipe import LinePipe, PipeClosedError
-from phonelm.profile.program import Program, find_program
+from phonelm.devices.connection import Device, DeviceError, DeviceGoneError
+from phonelm.devices.machine import MachineInfo
+from phonelm.devices.pipe import LinePipe, PipeClosedError
+from phonelm.devices.program import Program, find_program
 
 SHELL_S = 60.0
 COPY_S = 1800.0

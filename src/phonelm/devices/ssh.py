@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from phonelm.profile.connection import DeviceError, DeviceGoneError
-from phonelm.profile.remote import RemoteDevice
+from phonelm.devices.connection import DeviceError, DeviceGoneError
+from phonelm.devices.remote import RemoteDevice
 
 # Never ask for a password: nobody may be there to answer. Notice within half a minute that the host is gone.
 _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=10")

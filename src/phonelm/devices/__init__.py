@@ -1,0 +1,15 @@
+"""Machines that are measured: this one, a phone behind adb, a board behind ssh; one interface for all."""
+
+from phonelm.devices.connection import Device, DeviceError, DeviceGoneError, LocalDevice, open_device
+from phonelm.devices.machine import MachineInfo, kernels_fingerprint, machine_info
+
+__all__ = [
+    "Device",
+    "DeviceError",
+    "DeviceGoneError",
+    "LocalDevice",
+    "MachineInfo",
+    "kernels_fingerprint",
+    "machine_info",
+    "open_device",
+]
