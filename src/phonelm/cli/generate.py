@@ -29,7 +29,7 @@ def generate(
     context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
     kv: Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")] = "f16",
     slide: Annotated[
-        bool, typer.Option("--slide", help="Forget the oldest tokens when the context is full, and go on.")
+        bool, typer.Option("--slide", help="Drop the oldest tokens when the context is full, and continue.")
     ] = False,
     lora: Annotated[
         list[str] | None,

@@ -79,7 +79,7 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _converted(folder: Path) -> Path:
-    """GGUF of a Hugging Face folder, in f16: as near to the checkpoint as files of its usual size go."""
+    """GGUF of a Hugging Face folder, in f16: the common type that is nearest to the checkpoint."""
     from phonelm import __version__
     from phonelm.formats import convert_checkpoint
 
