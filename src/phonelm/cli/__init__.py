@@ -1,4 +1,4 @@
-"""The command `phonelm`: one thin file a verb, errors in one line, exit 0 done, 1 failed, 2 wrong usage."""
+"""The command `phonelm`: one thin file per verb, errors in one line, exit 0 done, 1 failed, 2 wrong usage."""
 
 from __future__ import annotations
 

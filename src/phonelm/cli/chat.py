@@ -121,7 +121,7 @@ class Conversation:
         finally:
             answer.close()
         if answer.finish_reason == "context":
-            _say("the context is full and cut this answer; /clear begins anew")
+            _say("the context is full and cut this answer; /clear starts again")
 
     def _make_room(self) -> None:
         """Forget the oldest turns until the question and an answer of some length fit."""

@@ -42,7 +42,7 @@ def generate(
     context: Context = None,
     kv: KvType = "f16",
     slide: Annotated[
-        bool, typer.Option("--slide", help="Forget the oldest tokens when the context is full, and go on.")
+        bool, typer.Option("--slide", help="Drop the oldest tokens when the context is full, and continue.")
     ] = False,
     lora: Lora = None,
     json_schema: JsonSchemaFile = None,

@@ -75,7 +75,7 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,
             )
-        except Exception as error:  # a template is a program of its own, and may fail in any way
+        except Exception as error:  # a template is a program, and may fail in any way
             raise ValueError(
                 f"the model's chat template cannot show these messages ({error}); "
                 "check the roles, their order and that every content is text"

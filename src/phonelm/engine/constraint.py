@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TokenMask = NDArray[np.uint32]
-"""A bit a token: bit t % 32 of word t // 32 says whether token t may come next."""
+"""One bit per token: bit t % 32 of word t // 32 says whether token t may come next."""
 
 
 class Constraint(Protocol):

@@ -25,7 +25,7 @@ class SamplingOptions:
     """How the next token is drawn and where generation ends.
 
     `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 keep all tokens. `seed` None draws one.
-    `stop` texts end the answer and are not part of it. `max_tokens` None goes on until the context is full.
+    `stop` texts end the answer and are not part of it. `max_tokens` None: until the context is full.
     `context_overflow` "slide" forgets the oldest tokens but the first ones when the context is full, and goes
     on; "stop" ends there. Raises `ValueError` for a value out of range.
     """
@@ -143,7 +143,7 @@ class Generation(Iterator[str]):
 
     @property
     def drafted_tokens(self) -> int:
-        """Tokens that look-up guessed and the model evaluated."""
+        """Tokens that prompt lookup drafted and the model evaluated."""
         return self._decoder.drafted_tokens
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
 _JSON_DEFAULTS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""JSON on one line, as `json.dumps` writes it: a model left free may fill an answer with white space."""
+"""JSON on one line, as `json.dumps` writes it: an unconstrained model may fill an answer with white space."""
 
 
 class Grammar:

@@ -80,7 +80,7 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _converted(folder: Path) -> Path:
-    """GGUF of a Hugging Face folder, in f16: as near to the checkpoint as files of its usual size go."""
+    """GGUF of a Hugging Face folder, in f16: the common type that is nearest to the checkpoint."""
     from phonelm.formats import convert_checkpoint
 
     place = fingerprint(str(folder.resolve()))[:8]

@@ -126,8 +126,8 @@ class Model:
     ) -> Generation:
         """Continue a text (or token ids); iterate over the result for pieces of text.
 
-        Options as in `SamplingOptions`. The text follows `grammar`, or a `constraint` of one's own. `lookup`
-        guesses tokens from what the text repeats, which changes the speed but no token. Raises `ValueError`
+        Options as in `SamplingOptions`. The text follows `grammar`, or a custom `constraint`. `lookup`
+        drafts tokens from repeated text, which changes the speed but no token. Raises `ValueError`
         for an empty prompt, one longer than the context (unless that slides), and an option out of range.
         """
         options = SamplingOptions.from_keywords(

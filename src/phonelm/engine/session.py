@@ -58,7 +58,7 @@ class Session:
         return len(self.tokens)
 
     def evaluate(self, text: str | Sequence[int]) -> None:
-        """Put a text (or token ids) after those before, without generating; an opening to save or fork.
+        """Append a text (or token ids) without generating, such as a prefix to save or fork.
 
         Raises `ValueError` for one that does not fit into a context that stops.
         """
@@ -111,7 +111,7 @@ class Session:
         self._known = self.native.tokens
 
     def fork(self, context_length: int | None = None) -> Session:
-        """Return a session of its own that begins with the same tokens; `ValueError` once it has slid."""
+        """Return an independent session that begins with the same tokens; `ValueError` once it has slid."""
         self._settle()
         length = self.native.context_length if context_length is None else context_length
         return Session(self._tokenizer, self.native.fork(self.native.position, length))
@@ -119,7 +119,7 @@ class Session:
     def save(self, path: str | Path) -> None:
         """Write the session to a file, whole or not at all; `OSError` where that fails.
 
-        `Model.restore_session` goes on from it bit for bit.
+        `Model.restore_session` continues from it bit for bit.
         """
         self._settle()
         self.native.save(str(path))
@@ -173,7 +173,7 @@ class Session:
         """End the last run, and evaluate what of its answer is not."""
         native = self.native
         self._end_run()
-        # A run that was cut within its prompt has only begun on it; one in a full context keeps a token over.
+        # A run cut within its prompt has evaluated a part of it; one in a full context keeps one token more.
         rest = self._known[native.position :]
         native.prefill(rest[: native.room]) if rest and native.room else None
         self._known = native.tokens

@@ -25,7 +25,7 @@ def build(
     """Bring every stage up to date and return their records, in order.
 
     A stage is run when its part of the recipe, the results of the stages it needs, or the version changed, or
-    when its files are gone; one that was interrupted goes on by itself where it can. Raises `ValueError` and
+    when its files are gone; one that was interrupted resumes where it can. Raises `ValueError` and
     `OSError` as the stages do; what was finished before stays.
     """
     context = Context(recipe, Path(folder), progress or Progress())

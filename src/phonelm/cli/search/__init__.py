@@ -13,7 +13,7 @@ SUBVERBS = ("fit_quality",)
 
 
 def make_group() -> typer.Typer:
-    """Return `search` as a command of its own (its callback) and the group of its subcommands."""
+    """Return `search` as a command (its callback) with the group of its subcommands."""
     from phonelm.cli.search.design import search
 
     group = typer.Typer(rich_markup_mode=None, subcommand_metavar="[COMMAND]")
