@@ -67,7 +67,7 @@ def test_each_prompt_is_asked_for_and_the_file_is_gone_afterwards(tmp_path: Path
     assert [words[:6] for words in board.asked] == [
         ("bench", "/there/model.gguf", "--prefill", length, "--decode", 16) for length in (50, 512)
     ]
-    assert all(words[-2:] == ("--threads", 2) for words in board.asked)
+    assert all(words[-3:] == ("--threads", 2, "--json") for words in board.asked)
     assert not board.files
     assert (row.isa, row.kernels, row.machine, row.kv_bytes) == ("dotprod", board.kernels, MACHINE, 512)
     assert row.at(50).decode_s.model_dump() == {"median": 0.05, "low": 0.04, "high": 0.1}
