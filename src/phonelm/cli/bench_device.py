@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from phonelm.bench.on_device import DeviceTiming
+    from phonelm.bench.result import DeviceTiming
 
 
 def run(

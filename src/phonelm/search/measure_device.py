@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from phonelm.arch import DecoderConfig
-from phonelm.bench.on_device import DeviceTiming, time_model
+from phonelm.bench.on_device import time_model
+from phonelm.bench.result import DeviceTiming
 from phonelm.profile import Device, DeviceProfile
 from phonelm.profile.conditions import relative_range
 from phonelm.progress import Progress
