@@ -18,6 +18,7 @@ from phonelm.arch.config import DecoderConfig
 from phonelm.arch.tensors import TensorShape, model_tensors
 from phonelm.formats.gguf_architectures import gguf_architecture
 from phonelm.formats.gguf_config import config_metadata
+from phonelm.formats.gguf_description import check_description
 from phonelm.formats.gguf_writer import LazyTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf
 from phonelm.formats.hf_tensors import gguf_values, hf_name
@@ -60,7 +61,7 @@ def convert_checkpoint(
     progress.line(f"converting {folder} to {block_type} (embedding {embedding_type})")
     with progress.bar("quantize", sum(tensor.size for tensor, _ in plan)) as advance:
         tensors = ((item.name, _lazy(checkpoint, config, item, stored, advance)) for item, stored in plan)
-        write_gguf(out, metadata, tensors)
+        write_gguf(out, metadata, tensors, lambda path: check_description(path, config))
     summary = _summary(Path(out), config, plan, (block_type, embedding_type))
     for name in summary["f16_fallbacks"]:
         progress.line(f"{name} stays F16: its columns are not a multiple of 32")

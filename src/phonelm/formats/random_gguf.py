@@ -14,6 +14,7 @@ from phonelm.arch.config import DecoderConfig
 from phonelm.arch.tensors import TensorShape, model_tensors
 from phonelm.formats.byte_vocabulary import byte_tokenizer_metadata
 from phonelm.formats.gguf_config import config_metadata
+from phonelm.formats.gguf_description import check_description
 from phonelm.formats.gguf_writer import GgufTensor, LazyTensor, write_gguf
 from phonelm.formats.quantization import quantize
 from phonelm.formats.random_blocks import random_blocks
@@ -49,7 +50,8 @@ def write_random_gguf(
     }
     if dead_fraction is not None:
         _check_dead(config, dead_fraction)
-    write_gguf(path, metadata, _tensors(config, (block_type, embedding_type, head_type), seed, dead_fraction))
+    tensors = _tensors(config, (block_type, embedding_type, head_type), seed, dead_fraction)
+    write_gguf(path, metadata, tensors, lambda written: check_description(written, config))
 
 
 def _check_dead(config: DecoderConfig, dead_fraction: float) -> None:
