@@ -6,7 +6,7 @@ import pytest
 from phonelm.arch import DecoderConfig, preset, weight_bytes
 from phonelm.arch.arithmetic import BLOCKS
 from phonelm.arch.tensors import model_tensors
-from phonelm.formats import dequantize, describe_gguf, write_random_gguf
+from phonelm.formats import dequantize, read_gguf_config, write_random_gguf
 
 gguf = pytest.importorskip("gguf")
 
@@ -55,7 +55,7 @@ def test_eight_bit_levels_are_those_a_quantizer_gives(tmp_path: Path) -> None:
 
 def test_the_configuration_comes_back(tmp_path: Path) -> None:
     write_random_gguf(tmp_path / "a", TINY)
-    assert describe_gguf(tmp_path / "a") == TINY
+    assert read_gguf_config(tmp_path / "a") == TINY
 
 
 def test_what_cannot_run_is_refused(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_configuration_there_and_back(tmp_path: Path, case: str) -> None:
     save(tmp_path, case)
     document = json.loads((tmp_path / "config.json").read_text())
     config = formats.config_from_hf(document)
-    found = formats.describe_gguf(convert(tmp_path))
+    found = formats.read_gguf_config(convert(tmp_path))
     layers = [
         # The scale has gone into a norm.
         layer.model_copy(update={"mixer": layer.mixer.model_copy(update={"scale": None})})

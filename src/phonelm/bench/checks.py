@@ -25,6 +25,6 @@ def check_context(name: str, context_length: int, prompt_tokens: int, generate: 
 
 def check_file(path: Path, prompt_tokens: int, generate: int) -> None:
     """Raise `ValueError` or `OSError` for a file whose header tells that it cannot be measured."""
-    from phonelm.formats import describe_gguf
+    from phonelm.formats import read_gguf_config
 
-    check_context(str(path), describe_gguf(path).context_length, prompt_tokens, generate)
+    check_context(str(path), read_gguf_config(path).context_length, prompt_tokens, generate)

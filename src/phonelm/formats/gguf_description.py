@@ -12,7 +12,7 @@ from phonelm.arch import DecoderConfig, Layer, Rope, RopeScaling
 from phonelm.arch.part import Part
 
 
-def describe_gguf(path: Path | str) -> DecoderConfig:
+def read_gguf_config(path: Path | str) -> DecoderConfig:
     """The decoder of a file, from its header alone.
 
     Factors of RoPE that tensors hold are None, and numbers are the shortest decimals that are these in
@@ -29,7 +29,7 @@ def check_description(path: Path, config: DecoderConfig) -> None:
 
     The scale of attention is left out: where GGUF has no key for it, it is in the weights of a norm.
     """
-    found = describe_gguf(path)
+    found = read_gguf_config(path)
     layers = zip(config.layers, found.layers, strict=False)
     stored = {pair: _stored(*pair) for pair in dict.fromkeys(layers)}
     if config.num_layers == found.num_layers:
