@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from phonelm.arch import weight_bytes
-from phonelm.formats import config_from_hf, convert_checkpoint, read_gguf_config
+from phonelm.formats import config_from_gguf, config_from_hf, convert_checkpoint
 from phonelm.formats.hf_tensors import hf_name, permute_rows
 from phonelm.formats.safetensors_reader import Checkpoint
 
@@ -52,7 +52,7 @@ def test_f32_holds_every_weight(
         np.testing.assert_array_equal(tensor.data, expected)
     assert fields["general.architecture"] == "llama"
     config = config_from_hf(json.loads((folder / "config.json").read_text()))
-    assert read_gguf_config(out) == config
+    assert config_from_gguf(fields, set(tensors)) == config
     assert summary["num_parameters"] == sum(int(np.prod(tensor.shape)) for tensor in tensors.values())
     assert summary["bits_per_weight"] == 32
 
@@ -78,12 +78,12 @@ def test_types(
 ) -> None:
     folder, out = make_checkpoint(), tmp_path / "model.gguf"
     summary = convert_checkpoint(folder, out, block_type, embedding_type)
-    _, tensors = read_gguf(out)
+    fields, tensors = read_gguf(out)
     for name, tensor in tensors.items():
         outer = name in ("token_embd.weight", "output.weight")
         expected = "F32" if "norm" in name else types[outer]
         assert tensor.tensor_type.name == expected
-    config = read_gguf_config(out)
+    config = config_from_gguf(fields, set(tensors))
     total = sum(int(tensor.n_bytes) for tensor in tensors.values())
     assert total == weight_bytes(config, types[0].lower(), types[1].lower())
     assert summary["file_bytes"] == out.stat().st_size > total

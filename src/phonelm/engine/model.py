@@ -77,10 +77,10 @@ class Model:
 
     @cached_property
     def config(self) -> DecoderConfig:
-        """Shape and kind of the model, as the native core understood its file."""
-        from phonelm import arch
+        """Shape and kind of the model."""
+        from phonelm.arch import DecoderConfig
 
-        return arch.DecoderConfig.model_validate_json(self.native.description)
+        return DecoderConfig.model_validate_json(self.native.description)
 
     @property
     def native(self) -> _native.Model:

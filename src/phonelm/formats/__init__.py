@@ -2,7 +2,7 @@
 
 from phonelm.formats.convert import convert_checkpoint, default_embedding_type
 from phonelm.formats.convert_adapter import AdapterBase, convert_adapter
-from phonelm.formats.gguf_description import read_gguf_config
+from phonelm.formats.gguf_outline import read_gguf_config
 from phonelm.formats.gguf_writer import LazyTensor, QuantizedTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf, config_to_hf
 from phonelm.formats.quantization import TENSOR_TYPES, dequantize, quantize

@@ -1,26 +1,97 @@
 """DecoderConfig to GGUF metadata, with the names and keys of llama.cpp's converter.
 
-`phonelm` is for every decoder of the runtime that llama.cpp has no name for.
+What a file of these keys means is asked of the core, before any weight is written: a decoder is refused where
+the core would understand another one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from phonelm.arch import DecoderConfig, Rope
-from phonelm.formats.gguf_architectures import gemma3_sliding_layers, gguf_architecture, rotating_layer
+from phonelm.arch.tensors import model_tensors
+from phonelm.formats.families import FAMILIES, Family
+from phonelm.formats.families.base import rotating_layer
+from phonelm.formats.gguf_outline import differences, understood
+
+
+@dataclass(frozen=True)
+class GgufForm:
+    """A decoder as a GGUF file: its family, the architecture's keys, and what the core makes of these."""
+
+    family: Family
+    keys: dict[str, Any]
+    understood: DecoderConfig
 
 
 def config_metadata(config: DecoderConfig) -> dict[str, Any]:
     """The architecture's GGUF keys. Raises `ValueError` for a decoder that the runtime cannot run."""
-    arch = gguf_architecture(config)
+    return dict(gguf_form(config).keys)
+
+
+def gguf_architecture(config: DecoderConfig) -> str:
+    """The `general.architecture` of a decoder; `ValueError` if the runtime cannot run it."""
+    return gguf_form(config).family.architecture
+
+
+def gguf_form(config: DecoderConfig) -> GgufForm:
+    """The form that the core understands as this decoder.
+
+    Raises `ValueError` naming the first feature that the nearest architecture lacks.
+    """
+    form, lacking = _nearest(config)
+    if lacking or form is None:
+        raise ValueError(f"the runtime has no decoders with {lacking[0]}")
+    return form
+
+
+def lacking_features(config: DecoderConfig) -> Iterator[str]:
+    """Everything in a decoder that the runtime cannot run, as `path = value`."""
+    yield from _nearest(config)[1]
+
+
+@lru_cache(maxsize=64)
+def _nearest(config: DecoderConfig) -> tuple[GgufForm | None, tuple[str, ...]]:
+    """The first family whose file the core understands as this decoder, or what the nearest one lacks."""
+    found: list[tuple[str, ...]] = []
+    for family in FAMILIES:
+        lacking = tuple(family.lacking(config))
+        if not lacking:
+            form = _form(config, family)
+            lacking = tuple(differences(config, form.understood, family.held_by_tensors))
+            if not lacking:
+                return form, ()
+            lacking = tuple(f"{feature} in {family.architecture} files" for feature in lacking)
+        found.append(lacking)
+    return None, min(found, key=len)
+
+
+def _form(config: DecoderConfig, family: Family) -> GgufForm:
+    keys = {**_common_keys(config), **family.gguf_keys(config)}
+    found = understood(_named(keys, family), model_tensors(config))
+    if more := family.completing_keys(config, found):
+        keys |= more
+        found = understood(_named(keys, family), model_tensors(config))
+    return GgufForm(family, _named(keys, family), found)
+
+
+def _named(keys: dict[str, Any], family: Family) -> dict[str, Any]:
+    prefixed = {f"{family.architecture}.{key}": value for key, value in keys.items()}
+    return {"general.architecture": family.architecture, **prefixed}
+
+
+def _common_keys(config: DecoderConfig) -> dict[str, Any]:
+    """The keys of every architecture, without its prefix."""
     layer = rotating_layer(config)
-    mixer, ffn, rope = layer.mixer, layer.ffn, layer.mixer.rope or Rope()
-    keys: dict[str, Any] = {
+    mixer, rope = layer.mixer, layer.mixer.rope or Rope()
+    return {
         "context_length": config.context_length,
         "embedding_length": config.hidden_size,
         "block_count": config.num_layers,
-        "feed_forward_length": ffn.intermediate_size,
+        "feed_forward_length": layer.ffn.intermediate_size,
         "attention.head_count": mixer.num_heads,
         "attention.head_count_kv": mixer.num_kv_heads,
         "attention.key_length": mixer.head_dim,
@@ -29,23 +100,14 @@ def config_metadata(config: DecoderConfig) -> dict[str, Any]:
         "rope.dimension_count": rope.rotated_dims(mixer.head_dim),
         "rope.freq_base": rope.theta,
         "vocab_size": config.vocab_size,
-        **_scaling_keys(config, arch),
-        **_window_keys(config, arch),
+        **_scaling_keys(rope),
     }
-    if arch == "phonelm":
-        keys["hidden_activation"] = ffn.activation
-        keys["ffn_gated"] = ffn.gated
-        keys["rope.table"] = rope.table
-    return {"general.architecture": arch, **{f"{arch}.{key}": value for key, value in keys.items()}}
 
 
-def _scaling_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
-    rope = rotating_layer(config).mixer.rope
-    scaling = rope.scaling if rope else None
-    # The original context of a phi3 model without scaling is its context.
-    original = {"rope.scaling.original_context_length": config.context_length} if arch == "phi3" else {}
+def _scaling_keys(rope: Rope) -> dict[str, Any]:
+    scaling = rope.scaling
     if scaling is None or scaling.kind == "factors":
-        return original
+        return {}
     keys: dict[str, Any] = {}
     if scaling.kind != "longrope":
         keys |= {"rope.scaling.type": scaling.kind, "rope.scaling.factor": scaling.factor}
@@ -58,19 +120,4 @@ def _scaling_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
             "rope.scaling.yarn_beta_fast": scaling.beta_fast,
             "rope.scaling.yarn_beta_slow": scaling.beta_slow,
         }
-    return keys
-
-
-def _window_keys(config: DecoderConfig, arch: str) -> dict[str, Any]:
-    windows = [layer.mixer.window for layer in config.layers]
-    if arch == "phi3":
-        return {"attention.sliding_window": windows[0] or 0}
-    windowed = next((layer for layer in config.layers if layer.mixer.window), None)
-    if arch != "gemma3" or windowed is None:
-        return {}
-    keys: dict[str, Any] = {"attention.sliding_window": windowed.mixer.window}
-    keys["rope.freq_base_swa"] = (windowed.mixer.rope or Rope()).theta
-    layers = tuple(window is not None for window in windows)
-    if layers != gemma3_sliding_layers(config.num_layers):
-        keys["attention.sliding_window_pattern"] = list(layers)
     return keys
