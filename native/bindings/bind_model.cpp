@@ -87,6 +87,7 @@ void bind_model(nb::module_& m) {
           "path"_a, "isa"_a = "", "num_threads"_a = nb::none(), "sparse_ffn"_a = true, "context_length"_a = 0,
           "kv_type"_a = "f16", nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("description", [](const Model& model) { return describe(model.config(), model.file()); })
+      .def_prop_ro("context_length", [](const Model& model) { return model.config().context_length; })
       .def_prop_ro("metadata", [](const Model& model) { return metadata_to_python(model.file()); })
       .def_prop_ro("tensor_types", &tensor_types)
       .def_prop_ro("tensor_shapes", &tensor_shapes)

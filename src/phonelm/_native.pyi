@@ -91,6 +91,7 @@ class Session:
 
 class Model:
     description: str
+    context_length: int
     metadata: dict[str, Any]
     tensor_types: dict[str, str]
     tensor_shapes: dict[str, list[int]]

@@ -265,7 +265,7 @@ class Model:
 
     @property
     def _trained_context(self) -> int:
-        return int(self.metadata[f"{self.metadata['general.architecture']}.context_length"])
+        return self.native.context_length
 
     def _checked_context(self, wanted: int | None) -> int:
         longest = self._trained_context
