@@ -75,7 +75,7 @@ def test_only_gated_silu_is_a_llama() -> None:
         config_to_hf(preset("phonelm-0.5b"), "llama")
     with pytest.raises(ValueError, match="model_type 'gpt2' is not supported"):
         config_to_hf(preset("smollm2-135m"), "gpt2")
-    with pytest.raises(ValueError, match="position = learned"):
+    with pytest.raises(ValueError, match=r"embedding\.learned_positions = True"):
         config_to_hf(preset("opt-125m").model_copy(update={"norm": "rmsnorm"}))
 
 
