@@ -188,6 +188,17 @@ def test_keys_and_tensors(describe: Describe, case: str) -> None:
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(head_dim=st.integers(1, 150), share=st.floats(0, 1))
+def test_every_part_of_a_head_comes_back(describe: Describe, head_dim: int, share: float) -> None:
+    head_dim *= 2
+    num_dims = max(2 * round(share * head_dim / 2), 2)
+    sizes = {"attention__key_length": head_dim, "attention__value_length": head_dim}
+    mixer = read(describe(rope__dimension_count=num_dims, **sizes)).layers[0].mixer
+    assert mixer.rope is not None
+    assert mixer.rope.rotated_dims(mixer.head_dim) == num_dims
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(eps=st.floats(2.0**-126, 2.0**126, width=32), theta=st.floats(2.0**-100, 2.0**100, width=32))
 def test_floats_are_the_shortest_decimals(describe: Describe, eps: float, theta: float) -> None:
     config = read(describe(attention__layer_norm_rms_epsilon=eps, rope__freq_base=theta))
