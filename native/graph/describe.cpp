@@ -108,7 +108,7 @@ std::string scaling_of(const ModelConfig& config, const Rope& rope) {
 std::string rope_of(const ModelConfig& config, const AttentionShape& attention) {
   if (attention.rope == AttentionShape::kNoRope) return "null";
   const Rope& rope = config.ropes[static_cast<size_t>(attention.rope)];
-  // In 64 bits, so that a head's size times it is whole.
+  // In 64 bits, so that a head's size times it is whole but for rounding.
   const double fraction = 2.0 * rope.num_pairs() / attention.head_dim;
   // Whether pairs lie side by side is how a file stores q and k, not what they are.
   return object({{"theta", number(rope.keys.theta)},

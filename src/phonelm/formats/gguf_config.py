@@ -40,33 +40,45 @@ def gguf_architecture(config: DecoderConfig) -> str:
 def gguf_form(config: DecoderConfig) -> GgufForm:
     """The form that the core understands as this decoder.
 
-    Raises `ValueError` naming the first feature that the nearest architecture lacks.
+    Raises `ValueError` naming the nearest architecture and the first feature that it lacks.
     """
-    form, lacking = _nearest(config)
-    if lacking or form is None:
-        raise ValueError(f"the runtime has no decoders with {lacking[0]}")
-    return form
+    nearest = _nearest(config)
+    for feature in nearest.lacking:
+        raise ValueError(f"the runtime has no {nearest.family.architecture} decoders with {feature}")
+    assert nearest.form is not None
+    return nearest.form
 
 
 def lacking_features(config: DecoderConfig) -> Iterator[str]:
     """Everything in a decoder that the runtime cannot run, as `path = value`."""
-    yield from _nearest(config)[1]
+    yield from _nearest(config).lacking
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A decoder in a family's files: the form, where the family has its features, and what differs."""
+
+    family: Family
+    form: GgufForm | None
+    lacking: tuple[str, ...]
 
 
 @lru_cache(maxsize=64)
-def _nearest(config: DecoderConfig) -> tuple[GgufForm | None, tuple[str, ...]]:
-    """The first family whose file the core understands as this decoder, or what the nearest one lacks."""
-    found: list[tuple[str, ...]] = []
+def _nearest(config: DecoderConfig) -> _Attempt:
+    """The first family whose file the core understands as this decoder, or the one that lacks least."""
+    attempts = []
     for family in FAMILIES:
-        lacking = tuple(family.lacking(config))
-        if not lacking:
-            form = _form(config, family)
-            lacking = tuple(differences(config, form.understood, family.held_by_tensors))
-            if not lacking:
-                return form, ()
-            lacking = tuple(f"{feature} in {family.architecture} files" for feature in lacking)
-        found.append(lacking)
-    return None, min(found, key=len)
+        attempts.append(_attempt(config, family))
+        if not attempts[-1].lacking:
+            return attempts[-1]
+    return min(attempts, key=lambda attempt: (len(attempt.lacking), attempt.form is None))
+
+
+def _attempt(config: DecoderConfig, family: Family) -> _Attempt:
+    if lacking := tuple(family.lacking(config)):
+        return _Attempt(family, None, lacking)
+    form = _form(config, family)
+    return _Attempt(family, form, tuple(differences(config, form.understood, family.held_by_tensors)))
 
 
 def _form(config: DecoderConfig, family: Family) -> GgufForm:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from phonelm.arch import ANY, DecoderConfig, Layer, Support
+from phonelm.arch import ANY, DecoderConfig, Layer, Support, features
 from phonelm.arch.attention import AttentionBias
 from phonelm.arch.tensors import TensorShape
 
@@ -41,6 +41,8 @@ class Family:
     """Of config.json."""
     features: ClassVar[Mapping[str, Any]] = {}
     """What its decoders may have beside `COMMON_FEATURES`, by the paths of `arch.Support`."""
+    required: ClassVar[tuple[str, ...]] = ()
+    """Features that readers of its files count on, where the core would take others too."""
     varying: ClassVar[tuple[str, ...]] = ()
     """Fields of attention in which layers may differ."""
     interleaves_rows: ClassVar[bool] = False
@@ -79,6 +81,8 @@ class Family:
     def lacking(self, config: DecoderConfig) -> Iterator[str]:
         """Everything in a decoder that a GGUF file of this architecture cannot hold, as `path = value`."""
         yield from self.support.lacking(config)
+        away = features(config)
+        yield from (f"{path} = False" for path in self.required if path not in away)
         without = dict.fromkeys(self.varying)
         if len({changed(layer, mixer=without) for layer in dict.fromkeys(config.layers)}) > 1:
             yield "layers = different ones"

@@ -22,6 +22,7 @@ class Phi3(Family):
         "layers.mixer.fused": ANY,
         "layers.ffn.fused": ANY,
     }
+    required = ("layers.mixer.fused", "layers.ffn.fused")
     tensor_names: ClassVar[Mapping[str, Any]] = {"ffn_up": "mlp.gate_up_proj"}
     default_norm_eps = 1e-5
     default_context = 4096
