@@ -41,9 +41,7 @@ def check_written(path: Path, understood: DecoderConfig) -> None:
     Its tokenizer's vocabulary, for one, goes before the key.
     """
     for difference in differences(read_gguf_config(path), understood):
-        raise ValueError(
-            f"the file would be read as a decoder with {difference}, which was not meant"
-        )
+        raise ValueError(f"the file would be read as a decoder with {difference}, which was not meant")
 
 
 def _outline(tensor: TensorShape) -> GgufTensor:
