@@ -11,6 +11,7 @@
 #include "bindings/bind.h"
 #include "bindings/bind_session.h"
 #include "core/error.h"
+#include "graph/describe.h"
 #include "graph/scoring.h"
 #include "sampling/sampler.h"
 
@@ -27,6 +28,14 @@ std::map<std::string, std::string> tensor_types(const Model& model) {
   std::map<std::string, std::string> types;
   for (const TensorInfo& tensor : model.file().tensors()) types[tensor.name] = tensor_type_name(tensor.type);
   return types;
+}
+
+// Elements and bytes of a block, by the name of the type.
+std::map<std::string, std::pair<size_t, size_t>> tensor_blocks() {
+  std::map<std::string, std::pair<size_t, size_t>> blocks;
+  for (const TensorType type : kTensorTypes)
+    blocks[tensor_type_name(type)] = {tensor_type_block_size(type), tensor_type_block_bytes(type)};
+  return blocks;
 }
 
 std::map<std::string, std::vector<uint64_t>> tensor_shapes(const Model& model) {
@@ -59,6 +68,13 @@ using namespace phonelm;
 
 void bind_model(nb::module_& m) {
   m.attr("MAX_THREADS") = kMaxThreads;
+  m.attr("PANEL_ROWS") = kPanelRows;
+  m.attr("CHUNK_TOKENS") = static_cast<int>(Scratch::kMaxChunk);
+  m.attr("NUM_SINKS") = kDefaultSinks;
+  m.attr("TENSOR_BLOCKS") = tensor_blocks();
+  m.def(
+      "describe", [](const std::string& path) { return describe(*GgufFile::open(path)); }, "path"_a,
+      nb::call_guard<nb::gil_scoped_release>());
   nb::class_<Model> model(m, "Model");
   model
       .def_static(
@@ -70,6 +86,8 @@ void bind_model(nb::module_& m) {
           },
           "path"_a, "isa"_a = "", "num_threads"_a = nb::none(), "sparse_ffn"_a = true, "context_length"_a = 0,
           "kv_type"_a = "f16", nb::call_guard<nb::gil_scoped_release>())
+      .def_prop_ro("description", [](const Model& model) { return describe(model.config(), model.file()); })
+      .def_prop_ro("context_length", [](const Model& model) { return model.config().context_length; })
       .def_prop_ro("metadata", [](const Model& model) { return metadata_to_python(model.file()); })
       .def_prop_ro("tensor_types", &tensor_types)
       .def_prop_ro("tensor_shapes", &tensor_shapes)

@@ -9,14 +9,11 @@ namespace {
 
 using Sessions = Handles<phonelm_session, SessionObject>;
 
-// As in StreamingLLM.
-constexpr int kUsualSinks = 4;
-
 SessionOptions session_options(const ModelObject& model, const phonelm_session_options& given) {
   SessionOptions options;
   options.context_length = given.context_length ? given.context_length : model.context_length;
   options.kv_type = given.kv_type ? parse_kv_type(given.kv_type) : model.kv_type;
-  if (given.slides) options.num_sinks = given.num_sinks ? given.num_sinks : kUsualSinks;
+  if (given.slides) options.num_sinks = given.num_sinks ? given.num_sinks : kDefaultSinks;
   if (!given.slides && given.num_sinks)
     throw Error("num_sinks is set but the context does not slide; set slides too");
   return options;

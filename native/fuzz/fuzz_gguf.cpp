@@ -6,7 +6,7 @@
 #include "fuzz/check.h"
 #include "fuzz/memory_file.h"
 #include "gguf/gguf.h"
-#include "graph/config.h"
+#include "graph/describe.h"
 #include "tokenizer/tokenizer.h"
 
 namespace phonelm::fuzz {
@@ -37,7 +37,7 @@ void use_file(const std::string& path, std::string_view text) {
       sink = static_cast<uint8_t>(tensor.data[0] ^ tensor.data[tensor.num_bytes - 1]);
     }
   }
-  may_refuse([&] { read_config(*file); });
+  may_refuse([&] { describe(*file); });
   may_refuse([&] { use_tokenizer(*Tokenizer::from_gguf(*file), text); });
 }
 

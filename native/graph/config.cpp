@@ -144,9 +144,7 @@ void read_gemma3(const ConfigReader& reader, ModelConfig& config) {
   const int window = read_window(reader);
   if (window == AttentionShape::kAll) return;
   const float theta = reader.positive("rope.freq_base_swa", 10000.0);
-  Rope rope;
-  rope.frequencies = rope_frequencies(theta, 2 * config.ropes[0].num_pairs());
-  config.ropes.push_back(std::move(rope));
+  config.ropes.push_back(plain_rope(theta, 2 * config.ropes[0].num_pairs()));
   const std::vector<bool> windowed = windowed_layers(reader, config.num_layers());
   for (size_t i = 0; i < windowed.size(); ++i) {
     if (!windowed[i]) continue;

@@ -11,6 +11,21 @@
 
 namespace phonelm {
 
+// What a file says of a rope; the frequencies are computed from it.
+struct RopeKeys {
+  float theta = 10000.0f;
+  // Of linear scaling or YaRN.
+  float factor = 1.0f;
+  bool is_yarn = false;
+  int original_context = 0;
+  float beta_fast = 32.0f;
+  float beta_slow = 1.0f;
+  // Beside YaRN's own.
+  float magnitude = 1.0f;
+  // Whether a tensor holds a factor for each frequency.
+  bool has_factors = false;
+};
+
 // How queries and keys are rotated by their position.
 struct Rope {
   // Radians a position, one for each pair of dimensions.
@@ -24,6 +39,7 @@ struct Rope {
   bool interleaved = false;
   // cos and sin rounded to round(127 x) / 127.
   bool int8 = false;
+  RopeKeys keys;
 
   int num_pairs() const { return static_cast<int>(frequencies.size()); }
 };

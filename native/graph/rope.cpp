@@ -24,6 +24,13 @@ std::vector<float> rope_frequencies(float theta, int rope_dim) {
   return frequencies;
 }
 
+Rope plain_rope(float theta, int rope_dim) {
+  Rope rope;
+  rope.frequencies = rope_frequencies(theta, rope_dim);
+  rope.keys.theta = theta;
+  return rope;
+}
+
 void rope_angles(const ModelConfig& config, int64_t position, bool is_long, float* cosines, float* sines) {
   for (const Rope& rope : config.ropes) {
     const bool takes_long = is_long && !rope.long_frequencies.empty();

@@ -10,6 +10,9 @@ namespace phonelm {
 // theta^(-2 i / rope_dim), in float32 as transformers computes them.
 std::vector<float> rope_frequencies(float theta, int rope_dim);
 
+// A rope that is not scaled.
+Rope plain_rope(float theta, int rope_dim);
+
 // The rope that a file describes: its base, scaled linearly, by YaRN (arXiv 2309.00071) or by a tensor of
 // factors. Sets the configuration's original context, and adds the tensors read to its list. Throws Error for
 // a scaling or a value that is not known, by its key's or tensor's name.

@@ -56,26 +56,28 @@ double turning_dimension(double num_turns, double context, int rope_dim, double 
 }
 
 // Fast dimensions stay, slow ones are divided by the factor, those between are mixed.
-void scale_by_yarn(const ConfigReader& reader, float theta, float factor, const ModelConfig& config,
-                   Rope& rope) {
+void scale_by_yarn(const ConfigReader& reader, const ModelConfig& config, Rope& rope) {
   for (const char* name : {"yarn_ext_factor", "yarn_attn_factor", "yarn_log_multiplier"}) {
     reader.refuse_unless_neutral(std::string("rope.scaling.") + name);
   }
-  if (theta == 1.0f) reader.refuse("rope.freq_base", "is 1, which YaRN cannot scale");
-  const int context = original_context(reader, config);
+  RopeKeys& keys = rope.keys;
+  if (keys.theta == 1.0f) reader.refuse("rope.freq_base", "is 1, which YaRN cannot scale");
+  keys.is_yarn = true;
+  keys.original_context = original_context(reader, config);
+  keys.beta_fast = reader.positive("rope.scaling.yarn_beta_fast", 32.0);
+  keys.beta_slow = reader.positive("rope.scaling.yarn_beta_slow", 1.0);
   const int rope_dim = 2 * rope.num_pairs();
-  const auto at = [&](const char* name, double turns) {
-    return turning_dimension(reader.positive(name, turns), context, rope_dim, theta);
+  const auto at = [&](double turns) {
+    return turning_dimension(turns, keys.original_context, rope_dim, keys.theta);
   };
-  const double low = std::max(std::floor(at("rope.scaling.yarn_beta_fast", 32.0)), 0.0);
-  const double high =
-      std::min(std::ceil(at("rope.scaling.yarn_beta_slow", 1.0)), static_cast<double>(rope_dim - 1));
+  const double low = std::max(std::floor(at(keys.beta_fast)), 0.0);
+  const double high = std::min(std::ceil(at(keys.beta_slow)), static_cast<double>(rope_dim - 1));
   for (int i = 0; i < rope.num_pairs(); ++i) {
     float& frequency = rope.frequencies[static_cast<size_t>(i)];
     const auto slow = static_cast<float>(std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0));
-    frequency = frequency / factor * slow + frequency * (1.0f - slow);
+    frequency = frequency / keys.factor * slow + frequency * (1.0f - slow);
   }
-  if (factor > 1.0f) rope.magnitude *= 1.0f + 0.1f * std::log(factor);
+  if (keys.factor > 1.0f) rope.magnitude *= 1.0f + 0.1f * std::log(keys.factor);
 }
 
 void apply_factors(const ConfigReader& reader, bool needs_long, ModelConfig& config, Rope& rope) {
@@ -93,24 +95,23 @@ void apply_factors(const ConfigReader& reader, bool needs_long, ModelConfig& con
     rope.long_frequencies = divided(divided(rope.frequencies, all), of_long);
   }
   rope.frequencies = divided(divided(rope.frequencies, all), of_short);
+  rope.keys.has_factors = !all.empty();
 }
 
 }  // namespace
 
 Rope read_rope(const ConfigReader& reader, int rope_dim, ModelConfig& config) {
-  const float theta = reader.positive("rope.freq_base", 10000.0);
-  Rope rope;
-  rope.frequencies = rope_frequencies(theta, rope_dim);
-  rope.magnitude = reader.positive("rope.scaling.attn_factor", 1.0);
+  Rope rope = plain_rope(reader.positive("rope.freq_base", 10000.0), rope_dim);
+  rope.magnitude = rope.keys.magnitude = reader.positive("rope.scaling.attn_factor", 1.0);
   const std::string kind = reader.text_or("rope.scaling.type", "linear");
-  const float factor = kind == "none" ? 1.0f : read_factor(reader);
+  if (kind != "none") rope.keys.factor = read_factor(reader);
   if (kind == "yarn") {
-    scale_by_yarn(reader, theta, factor, config, rope);
+    scale_by_yarn(reader, config, rope);
   } else if (kind == "none" || kind == "linear") {
-    for (float& frequency : rope.frequencies) frequency /= factor;
+    for (float& frequency : rope.frequencies) frequency /= rope.keys.factor;
   } else if (kind != "longrope") {
     reader.refuse("rope.scaling.type", "is " + quoted(kind) + ", not none, linear, yarn or longrope");
-  } else if (factor != 1.0f) {
+  } else if (rope.keys.factor != 1.0f) {
     reader.refuse("rope.scaling.factor", "is set beside factors by dimension");
   }
   apply_factors(reader, kind == "longrope", config, rope);

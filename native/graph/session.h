@@ -18,6 +18,9 @@
 
 namespace phonelm {
 
+// Of a context that slides, as in StreamingLLM (arXiv 2309.17453).
+inline constexpr int kDefaultSinks = 4;
+
 struct SessionOptions {
   int context_length = 0;
   KvType kv_type = KvType::F16;

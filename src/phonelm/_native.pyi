@@ -6,9 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_THREADS: int
+PANEL_ROWS: int
+CHUNK_TOKENS: int
+NUM_SINKS: int
+TENSOR_BLOCKS: dict[str, tuple[int, int]]
 
 def cpu_info() -> dict[str, Any]: ...
 def available_memory(root: str = "") -> tuple[int, str]: ...
+def describe(path: str) -> str: ...
 def read_metadata(path: str) -> dict[str, Any]: ...
 def read_tensors(path: str) -> list[dict[str, Any]]: ...
 
@@ -86,6 +91,8 @@ class Session:
     def part_seconds(self) -> dict[str, float]: ...
 
 class Model:
+    description: str
+    context_length: int
     metadata: dict[str, Any]
     tensor_types: dict[str, str]
     tensor_shapes: dict[str, list[int]]

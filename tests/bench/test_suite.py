@@ -70,11 +70,12 @@ def test_every_model_of_the_registry_is_measured_or_left_out_with_a_reason() -> 
 def test_reasons_name_all_that_is_lacking() -> None:
     left_out = select().left_out
     assert left_out["Pythia-1B"] == (
-        "the runtime has no decoders of this kind with norm = layernorm, parallel_residual = True, "
-        "bias = all, rope_fraction = 0.25, activation = gelu"
+        "the runtime has no decoders of this kind with layers.mixer.rope.fraction = 0.25, "
+        "layers.ffn.gated = False, layers.ffn.activation = gelu, layers.norm.kind = layernorm, "
+        "layers.residual.parallel = True, norm.kind = layernorm"
     )
-    assert "is_uniform = False" in left_out["OpenELM-1.1B"]
-    assert "position = learned" in left_out["OPT-125M"]
+    assert "layers = different ones" in left_out["OpenELM-1.1B"]
+    assert "embedding.learned_positions = True" in left_out["OPT-125M"]
     assert "latent attention" in left_out["MiniCPM3-4B"]
 
 

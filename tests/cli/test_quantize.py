@@ -10,7 +10,7 @@ from phonelm.arch.tensors import model_tensors
 from phonelm.cli.quantize import quantize
 from phonelm.formats import config_to_hf
 from phonelm.formats.byte_vocabulary import byte_characters
-from phonelm.formats.hf_tensors import hf_name
+from phonelm.formats.families import by_model_type
 
 gguf = pytest.importorskip("gguf")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -28,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "checkpoint"
     path.mkdir()
     rng = np.random.default_rng(0)
+    hf_name = by_model_type("llama").hf_name
     weights = {hf_name(t.name): rng.standard_normal(t.shape, dtype=np.float32) for t in model_tensors(CONFIG)}
     safetensors.save_file(weights, path / "model.safetensors")
     (path / "config.json").write_text(json.dumps(config_to_hf(CONFIG)))

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from phonelm.arch import weight_bytes
-from phonelm.formats import config_from_gguf, config_from_hf, convert_checkpoint
-from phonelm.formats.hf_tensors import hf_name, permute_rows
+from phonelm.formats import config_from_hf, convert_checkpoint, read_gguf_config
+from phonelm.formats.families import by_model_type
+from phonelm.formats.families.base import permute_rows
 from phonelm.formats.safetensors_reader import Checkpoint
 
 gguf = pytest.importorskip("gguf")
@@ -43,6 +44,7 @@ def test_f32_holds_every_weight(
     summary = convert_checkpoint(folder, out, "f32")
     fields, tensors = read_gguf(out)
     source = Checkpoint(folder)
+    hf_name = by_model_type("llama").hf_name
     assert {hf_name(name) for name in tensors} == set(source)
     assert ("output.weight" in tensors) != tied
     for name, tensor in tensors.items():
@@ -52,7 +54,7 @@ def test_f32_holds_every_weight(
         np.testing.assert_array_equal(tensor.data, expected)
     assert fields["general.architecture"] == "llama"
     config = config_from_hf(json.loads((folder / "config.json").read_text()))
-    assert config_from_gguf(fields, set(tensors)) == config
+    assert read_gguf_config(out) == config
     assert summary["num_parameters"] == sum(int(np.prod(tensor.shape)) for tensor in tensors.values())
     assert summary["bits_per_weight"] == 32
 
@@ -78,12 +80,12 @@ def test_types(
 ) -> None:
     folder, out = make_checkpoint(), tmp_path / "model.gguf"
     summary = convert_checkpoint(folder, out, block_type, embedding_type)
-    fields, tensors = read_gguf(out)
+    _, tensors = read_gguf(out)
     for name, tensor in tensors.items():
         outer = name in ("token_embd.weight", "output.weight")
         expected = "F32" if "norm" in name else types[outer]
         assert tensor.tensor_type.name == expected
-    config = config_from_gguf(fields, set(tensors))
+    config = read_gguf_config(out)
     total = sum(int(tensor.n_bytes) for tensor in tensors.values())
     assert total == weight_bytes(config, types[0].lower(), types[1].lower())
     assert summary["file_bytes"] == out.stat().st_size > total

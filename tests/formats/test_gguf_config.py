@@ -3,16 +3,19 @@ from typing import Any
 import pytest
 
 from phonelm.arch import DecoderConfig, RopeScaling, preset
-from phonelm.arch.tensors import model_tensors
-from phonelm.formats import config_from_gguf
-from phonelm.formats.gguf_architectures import gguf_architecture
-from phonelm.formats.gguf_config import config_metadata
+from phonelm.formats.families import FAMILIES, by_architecture
+from phonelm.formats.gguf_config import config_metadata, gguf_architecture, gguf_form, lacking_features
 
 SMOL = preset("smollm2-135m")
-
-
-def names(config: DecoderConfig) -> set[str]:
-    return {tensor.name for tensor in model_tensors(config)}
+NOPE = (True, True, True, False) * 7 + (True, True)
+GEMMA: dict[str, Any] = {
+    "activation": "gelu_tanh",
+    "qk_norm": "head",
+    "post_norm": True,
+    "scale_embedding": True,
+}
+SIXTH = tuple(layer % 6 < 5 for layer in range(30))
+THIRD = tuple(layer % 3 < 2 for layer in range(30))
 
 
 @pytest.mark.parametrize(
@@ -23,87 +26,113 @@ def names(config: DecoderConfig) -> set[str]:
         ({"ffn": "plain", "activation": "relu2"}, "arcee"),
         ({"ffn": "plain"}, "phonelm"),
         ({"activation": "relu"}, "phonelm"),
+        ({"activation": "relu2"}, "phonelm"),
+        ({"ffn": "plain", "activation": "relu2", "rope_table": "int8"}, "phonelm"),
         ({"rope_table": "int8"}, "phonelm"),
         ({"bias": "qkv"}, "qwen2"),
         ({"bias": "all"}, "llama"),
+        ({"bias": "ffn"}, "llama"),
+        ({"bias": "attention"}, "llama"),
         ({"rope_scaling": RopeScaling(kind="linear", factor=4.0)}, "llama"),
         ({"rope_scaling": RopeScaling(kind="yarn", factor=4.0, original_context=2048)}, "llama"),
         ({"rope_scaling": RopeScaling(kind="factors")}, "llama"),
         ({"fused_projections": True, "sliding_window": 2047, "rope_fraction": 0.75}, "phi3"),
-        ({"rope_layers": (True, True, True, False) * 7 + (True, True)}, "smollm3"),
+        ({"fused_projections": True, "rope_fraction": 0.16}, "phi3"),  # 10.24 dimensions
+        (
+            {
+                "fused_projections": True,
+                "rope_scaling": RopeScaling(kind="longrope", original_context=512, magnitude=1.19),
+            },
+            "phi3",
+        ),
+        ({"rope_layers": NOPE}, "smollm3"),
         ({"qk_norm": "head"}, "qwen3"),
+        ({"qk_norm": "head", "bias": "qkv"}, "qwen3"),
+        (GEMMA, "gemma3"),
+        ({**GEMMA, "sliding_window": 512, "sliding_layers": SIXTH, "sliding_rope_theta": 5e3}, "gemma3"),
+        ({**GEMMA, "sliding_window": 512, "sliding_layers": THIRD}, "gemma3"),
     ],
 )
-def test_there_and_back(change: dict[str, Any], arch: str) -> None:
+def test_the_core_understands_what_is_meant(change: dict[str, Any], arch: str) -> None:
     config = SMOL.model_copy(update=change)
-    assert gguf_architecture(config) == arch
-    assert config_from_gguf(config_metadata(config), names(config)) == config
+    form = gguf_form(config)
+    assert gguf_architecture(config) == form.family.architecture == arch
+    assert config_metadata(config)["general.architecture"] == arch
+    assert not list(lacking_features(config))
 
 
-def test_keys_of_stock_files() -> None:
-    metadata = {
-        "general.architecture": "llama",
-        "llama.block_count": 30,
-        "llama.context_length": 8192,
-        "llama.embedding_length": 576,
-        "llama.feed_forward_length": 1536,
-        "llama.attention.head_count": 9,
-        "llama.attention.head_count_kv": 3,
-        "llama.rope.freq_base": 100000.0,
-        "llama.attention.layer_norm_rms_epsilon": 9.999999747378752e-06,  # 1e-5 in float32
-        "llama.vocab_size": 49152,
-        "llama.rope.dimension_count": 64,
-    }
-    assert config_from_gguf(metadata, names(SMOL)) == SMOL
+def test_every_family_writes_some_decoder() -> None:
+    assert len({family.architecture for family in FAMILIES}) == len(FAMILIES)
+    assert len({family.model_type for family in FAMILIES}) == len(FAMILIES)
+    assert all(by_architecture(family.architecture) is family for family in FAMILIES)
+    assert by_architecture("mamba") is None
 
 
-@pytest.mark.parametrize(
-    ("change", "extra", "message"),
-    [
-        ({"general.architecture": "mamba"}, (), "architecture 'mamba' is not supported"),
-        ({"llama.rope.scaling.type": "su", "llama.rope.scaling.factor": 2.0}, (), r"scales RoPE .* \(su\)"),
-        ({"llama.expert_count": 8}, (), "mixture of experts"),
-        ({"llama.attention.head_count": 0}, (), "num_heads"),
-        ({"llama.attention.key_length": 0}, (), "rope.fraction"),
-        ({"llama.attention.head_count_kv": [3, 1]}, (), "different sizes"),
-    ],
-)
-def test_what_the_runtime_lacks_is_refused(
-    change: dict[str, Any], extra: tuple[str, ...], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        config_from_gguf(config_metadata(SMOL) | change, names(SMOL) | set(extra))
+def test_a_pattern_is_written_only_where_the_core_would_have_another() -> None:
+    key = "gemma3.attention.sliding_window_pattern"
+    windows = {**GEMMA, "sliding_window": 512}
+    usual = config_metadata(SMOL.model_copy(update={**windows, "sliding_layers": SIXTH}))
+    other = config_metadata(SMOL.model_copy(update={**windows, "sliding_layers": THIRD}))
+    assert key not in usual
+    assert other[key] == list(THIRD)
+    assert usual["gemma3.attention.sliding_window"] == other["gemma3.attention.sliding_window"] == 512
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sliding_window": 64}, "sliding_window = 64"),
-        ({"rope_fraction": 0.5}, "rope_fraction = 0.5"),
-        ({"qk_norm": "full"}, "qk_norm = full"),
-        ({"rope_layers": (False,) * 30}, "all but every fourth"),
-        ({"bias": "qkv", "qk_norm": "head", "scale_embedding": True}, "scale_embedding = True"),
-        ({"activation": "gelu_tanh"}, "activation = gelu_tanh"),
+        ({"sliding_window": 64}, "llama decoders with layers.mixer.window = 64"),
+        ({"rope_fraction": 0.5}, r"llama decoders with layers.mixer.rope.fraction = 0\.5"),
+        ({"qk_norm": "full"}, "llama decoders with layers.mixer.qk_norm = full"),
+        ({"rope_layers": (False,) * 30}, r"smollm3 decoders with layers\.0\.mixer\.rope = None"),
+        ({"rope_layers": (True, False) * 15}, r"smollm3 decoders with layers\.1\.mixer\.rope = None"),
+        (
+            {"bias": "qkv", "qk_norm": "head", "scale_embedding": True},
+            "qwen3 decoders with embedding.scaled = True",
+        ),
+        ({"activation": "gelu"}, "llama decoders with layers.ffn.activation = gelu"),
+        ({"post_norm": True}, "llama decoders with layers.residual.post_norm = True"),
+        ({"num_heads": (9,) * 29 + (3,)}, "llama decoders with layers = different ones"),
+        (
+            {**GEMMA, "intermediate_size": (1536,) * 29 + (64,)},
+            "gemma3 decoders with layers = different ones",
+        ),
+        ({"norm": "layernorm"}, "llama decoders with layers.norm.kind = layernorm"),
+        ({"rope_interleaved": True}, "llama decoders with layers.mixer.rope.interleaved = True"),
         (
             {"activation": "relu", "rope_scaling": RopeScaling(kind="linear", factor=2.0)},
-            "no phonelm decoders",
+            "llama decoders with layers.ffn.activation = relu",
+        ),
+        (
+            {"rope_scaling": RopeScaling(kind="factors", magnitude=2.0)},
+            "llama decoders with layers.0.mixer.rope.scaling.magnitude = 2",
         ),
     ],
 )
 def test_mixtures_that_have_no_name_are_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        gguf_architecture(SMOL.model_copy(update=change))
+    config = SMOL.model_copy(update=change)
+    with pytest.raises(ValueError, match=f"the runtime has no {message}"):
+        gguf_architecture(config)
+    assert any(lacking_features(config))
 
 
-@pytest.mark.parametrize("key", ["llama.block_count", "llama.vocab_size", "llama.embedding_length"])
-def test_a_missing_key_is_named(key: str) -> None:
-    metadata = config_metadata(SMOL)
-    del metadata[key]
-    with pytest.raises(ValueError, match=f"lack {key}"):
-        config_from_gguf(metadata, names(SMOL))
+@pytest.mark.parametrize("kind", ["linear", "yarn"])
+def test_a_factor_of_one_is_no_scaling(kind: Any) -> None:
+    scaling = RopeScaling(kind=kind, factor=1.0, original_context=2048 if kind == "yarn" else None)
+    form = gguf_form(SMOL.model_copy(update={"rope_scaling": scaling}))
+    assert form.understood == SMOL
 
 
 @pytest.mark.parametrize("name", ["OPT-125M", "OpenELM-270M", "Pythia-160M", "Gemma-2B"])
 def test_decoders_of_another_kind_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="the runtime has no decoders with"):
+    with pytest.raises(ValueError, match=r"the runtime has no \w+ decoders with"):
         config_metadata(preset(name))
+
+
+def test_what_is_understood_is_equal_in_float32() -> None:
+    config: DecoderConfig = SMOL.model_copy(update={"norm_eps": 1e-6 + 1e-18, "rope_theta": 123456.789})
+    understood = gguf_form(config).understood
+    assert understood.norm.eps == 1e-6
+    rope = understood.layers[0].mixer.rope
+    assert rope is not None
+    assert rope.theta == 123456.79

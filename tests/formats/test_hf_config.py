@@ -75,7 +75,7 @@ def test_only_gated_silu_is_a_llama() -> None:
         config_to_hf(preset("phonelm-0.5b"), "llama")
     with pytest.raises(ValueError, match="model_type 'gpt2' is not supported"):
         config_to_hf(preset("smollm2-135m"), "gpt2")
-    with pytest.raises(ValueError, match="position = learned"):
+    with pytest.raises(ValueError, match=r"embedding\.learned_positions = True"):
         config_to_hf(preset("opt-125m").model_copy(update={"norm": "rmsnorm"}))
 
 
@@ -93,6 +93,14 @@ LLAMA = PUBLISHED | {"model_type": "llama", "hidden_act": "silu"}
         ({"model_type": "gemma3_text", "final_logit_softcapping": 30.0}, "final_logit_softcapping"),
         ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention"),
         ({"model_type": "gemma3"}, "model_type 'gemma3' is not supported"),
+        ({"model_type": "gemma3_text", "layer_types": ["full_attention"]}, "1 layer_types for 19 layers"),
+        ({"model_type": "smollm3", "no_rope_layers": [1, 0]}, "2 no_rope_layers for 19 layers"),
+        ({"partial_rotary_factor": 0.5}, "rotates a part of each head"),
+        ({"model_type": "arcee", "layer_types": ["sliding_attention"]}, "sets use_sliding_window"),
+        (
+            {"model_type": "gemma3_text", "rope_parameters": {"sliding_attention": {"rope_type": "linear"}}},
+            r"scales RoPE \(linear\) in layers with a window",
+        ),
     ],
 )
 def test_what_other_model_types_lack_is_refused(change: dict[str, Any], message: str) -> None:

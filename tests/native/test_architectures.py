@@ -20,6 +20,7 @@ from test_graph import (
 )
 
 from phonelm import _native, formats
+from phonelm.engine import load
 
 # More than Gemma's window below, its blocks of 16 keys, and a chunk of 256 tokens.
 NUM_TOKENS = 300
@@ -165,8 +166,8 @@ def test_configuration_there_and_back(tmp_path: Path, case: str) -> None:
     document = json.loads((tmp_path / "config.json").read_text())
     config = formats.config_from_hf(document)
     path = convert(tmp_path)
-    names = {tensor["name"] for tensor in _native.read_tensors(str(path))}
-    found = formats.config_from_gguf(_native.read_metadata(str(path)), names)
+    found = formats.read_gguf_config(path)
+    assert load(path, num_threads=1).config == found
     layers = [
         # The scale has gone into a norm.
         layer.model_copy(update={"mixer": layer.mixer.model_copy(update={"scale": None})})

@@ -15,6 +15,7 @@ from test_architectures import save
 from test_graph import convert
 
 from phonelm import _native, formats
+from phonelm.arch import DecoderConfig
 
 CASES = ("gemma3", "phi3 longrope", "qwen2 yarn", "qwen3", "smollm3", "llama biases", "llama 3")
 Contents = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -161,6 +162,7 @@ def test_any_key_may_say_anything(
     assert len(lines) <= 1
     if lines:
         return
+    assert DecoderConfig.model_validate_json(model.description).vocab_size == 320
     session = model.new_session(1)
     session.prefill([5])
     assert session.logits().shape == (320,)

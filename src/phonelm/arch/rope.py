@@ -53,4 +53,5 @@ class Rope(Part):
 
     def rotated_dims(self, head_dim: int) -> int:
         """Number of rotated dimensions of a head."""
-        return int(head_dim * self.fraction)
+        # 26 / 46 of 46 is 26, not the 25.999999999999996 of floating point.
+        return int(head_dim * self.fraction + 1e-6)

@@ -25,12 +25,6 @@ def check_context(name: str, context_length: int, prompt_tokens: int, generate: 
 
 def check_file(path: Path, prompt_tokens: int, generate: int) -> None:
     """Raise `ValueError` or `OSError` for a file whose header tells that it cannot be measured."""
-    from phonelm import _native
-    from phonelm.formats import config_from_gguf
+    from phonelm.formats import read_gguf_config
 
-    metadata = _native.read_metadata(str(path))
-    try:
-        config = config_from_gguf(metadata, {tensor["name"] for tensor in _native.read_tensors(str(path))})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    check_context(str(path), config.context_length, prompt_tokens, generate)
+    check_context(str(path), read_gguf_config(path).context_length, prompt_tokens, generate)

@@ -78,9 +78,9 @@ class Model:
     @cached_property
     def config(self) -> DecoderConfig:
         """Shape and kind of the model."""
-        from phonelm.formats import config_from_gguf
+        from phonelm.arch import DecoderConfig
 
-        return config_from_gguf(self.metadata, self.native.tensor_types)
+        return DecoderConfig.model_validate_json(self.native.description)
 
     @property
     def native(self) -> _native.Model:
@@ -273,7 +273,7 @@ class Model:
 
     @property
     def _trained_context(self) -> int:
-        return int(self.metadata[f"{self.metadata['general.architecture']}.context_length"])
+        return self.native.context_length
 
     def _checked_context(self, wanted: int | None) -> int:
         longest = self._trained_context

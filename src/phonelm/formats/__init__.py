@@ -2,7 +2,7 @@
 
 from phonelm.formats.convert import convert_checkpoint, default_embedding_type
 from phonelm.formats.convert_adapter import AdapterBase, convert_adapter
-from phonelm.formats.gguf_config import config_from_gguf
+from phonelm.formats.gguf_outline import read_gguf_config
 from phonelm.formats.gguf_writer import LazyTensor, QuantizedTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf, config_to_hf
 from phonelm.formats.quantization import TENSOR_TYPES, dequantize, quantize
@@ -13,7 +13,6 @@ __all__ = [
     "AdapterBase",
     "LazyTensor",
     "QuantizedTensor",
-    "config_from_gguf",
     "config_from_hf",
     "config_to_hf",
     "convert_adapter",
@@ -21,6 +20,7 @@ __all__ = [
     "default_embedding_type",
     "dequantize",
     "quantize",
+    "read_gguf_config",
     "write_gguf",
     "write_random_gguf",
 ]

@@ -16,11 +16,11 @@ from phonelm import files
 from phonelm.arch.arithmetic import count_parameters, known_type, stored_type, weight_bytes
 from phonelm.arch.config import DecoderConfig
 from phonelm.arch.tensors import TensorShape, model_tensors
-from phonelm.formats.gguf_architectures import gguf_architecture
-from phonelm.formats.gguf_config import config_metadata
+from phonelm.formats.gguf_config import GgufForm, gguf_form
+from phonelm.formats.gguf_outline import check_written
 from phonelm.formats.gguf_writer import LazyTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf
-from phonelm.formats.hf_tensors import gguf_values, hf_name
+from phonelm.formats.hf_tensors import gguf_values
 from phonelm.formats.quantization import quantize, tensor_type
 from phonelm.formats.safetensors_reader import Checkpoint
 from phonelm.formats.tokenizer_export import tokenizer_metadata
@@ -50,18 +50,20 @@ def convert_checkpoint(
     started, folder, progress = time.perf_counter(), Path(folder), progress or Progress()
     block_type = tensor_type(block_type).lower()
     embedding_type = tensor_type(embedding_type or default_embedding_type(block_type)).lower()
-    checkpoint, config = open_checkpoint(folder)
+    checkpoint, config, form = open_checkpoint(folder)
     metadata = {
-        **config_metadata(config),
+        **form.keys,
         **_general_metadata(folder, block_type, embedding_type),
         **tokenizer_metadata(folder, config.vocab_size),
     }
     plan = [(tensor, stored_type(tensor, block_type, embedding_type)) for tensor in model_tensors(config)]
     progress.line(f"converting {folder} to {block_type} (embedding {embedding_type})")
     with progress.bar("quantize", sum(tensor.size for tensor, _ in plan)) as advance:
-        tensors = ((item.name, _lazy(checkpoint, config, item, stored, advance)) for item, stored in plan)
-        write_gguf(out, metadata, tensors)
-    summary = _summary(Path(out), config, plan, (block_type, embedding_type))
+        tensors = (
+            (item.name, _lazy(checkpoint, config, form, item, stored, advance)) for item, stored in plan
+        )
+        write_gguf(out, metadata, tensors, lambda path: check_written(path, form.understood))
+    summary = _summary(Path(out), config, form, plan, (block_type, embedding_type))
     for name in summary["f16_fallbacks"]:
         progress.line(f"{name} stays F16: its columns are not a multiple of 32")
     return summary | {
@@ -77,8 +79,8 @@ def default_embedding_type(block_type: str) -> str:
     return "q8_0" if known_type(block_type) in ("q4_0", "q4_1", "q8_0") else block_type
 
 
-def open_checkpoint(folder: Path) -> tuple[Checkpoint, DecoderConfig]:
-    """The tensors and the decoder of a Hugging Face folder, each tensor checked for its name and shape."""
+def open_checkpoint(folder: Path) -> tuple[Checkpoint, DecoderConfig, GgufForm]:
+    """The tensors of a Hugging Face folder, each checked for its name and shape, its decoder and its form."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; name one with config.json and model.safetensors")
     if not (folder / "config.json").is_file():
@@ -89,15 +91,14 @@ def open_checkpoint(folder: Path) -> tuple[Checkpoint, DecoderConfig]:
     config, checkpoint = config_from_hf(document), Checkpoint(folder)
     if "lm_head.weight" not in checkpoint:
         config = config.model_copy(update={"tie_embeddings": True})
-    gguf_architecture(config)
-    _check_tensors(checkpoint, config)
-    return checkpoint, config
+    form = gguf_form(config)
+    _check_tensors(checkpoint, config, form)
+    return checkpoint, config, form
 
 
-def _check_tensors(checkpoint: Checkpoint, config: DecoderConfig) -> None:
-    arch = gguf_architecture(config)
+def _check_tensors(checkpoint: Checkpoint, config: DecoderConfig, form: GgufForm) -> None:
     stored = [tensor for tensor in model_tensors(config) if tensor.role != "constant"]
-    expected = {hf_name(tensor.name, arch): tensor.shape for tensor in stored}
+    expected = {form.family.hf_name(tensor.name): tensor.shape for tensor in stored}
     for name, shape in expected.items():
         if name not in checkpoint:
             raise ValueError(f"the checkpoint lacks {name}; config.json asks for it")
@@ -112,12 +113,13 @@ def _check_tensors(checkpoint: Checkpoint, config: DecoderConfig) -> None:
 def _lazy(
     checkpoint: Checkpoint,
     config: DecoderConfig,
+    form: GgufForm,
     tensor: TensorShape,
     stored: str,
     advance: Callable[[float], None],
 ) -> LazyTensor:
     def make() -> NDArray[np.uint8]:
-        values, name = gguf_values(checkpoint, config, tensor)
+        values, name = gguf_values(checkpoint, config, form, tensor)
         try:
             data = quantize(values, stored)
         except ValueError as error:
@@ -141,7 +143,11 @@ def _general_metadata(folder: Path, block_type: str, embedding_type: str) -> dic
 
 
 def _summary(
-    out: Path, config: DecoderConfig, plan: list[tuple[TensorShape, str]], types: tuple[str, str]
+    out: Path,
+    config: DecoderConfig,
+    form: GgufForm,
+    plan: list[tuple[TensorShape, str]],
+    types: tuple[str, str],
 ) -> dict[str, Any]:
     parameters = count_parameters(config).total
     fallbacks = [
@@ -150,7 +156,7 @@ def _summary(
     ]  # fmt: skip
     return {
         "file": str(out),
-        "architecture": gguf_architecture(config),
+        "architecture": form.family.architecture,
         "file_bytes": out.stat().st_size,
         "num_parameters": parameters,
         "bits_per_weight": round(8 * weight_bytes(config, *types) / parameters, 3),

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from phonelm import files
 from phonelm.arch.arithmetic import known_type
 from phonelm.arch.tensors import model_tensors
-from phonelm.formats.gguf_architectures import PERMUTED_ARCHITECTURES, gguf_architecture
+from phonelm.formats.families import by_architecture
+from phonelm.formats.families.base import permute_rows
+from phonelm.formats.gguf_config import gguf_architecture
 from phonelm.formats.gguf_writer import LazyTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf
-from phonelm.formats.hf_tensors import permute_rows
 from phonelm.formats.peft_adapter import LoraPair, PeftAdapter
 from phonelm.formats.quantization import quantize
 
@@ -156,11 +157,11 @@ def _alpha_of(pair: LoraPair) -> float:
 def _tensors(
     adapter: PeftAdapter, base: AdapterBase, places: Mapping[str, str], alpha: float, stored: str
 ) -> Iterator[tuple[str, LazyTensor]]:
+    family = by_architecture(base.architecture)
+    interleaves_rows = family is not None and family.interleaves_rows
     for module, pair in adapter.pairs.items():
         name, factor = places[module], _alpha_of(pair) / alpha
-        permuted = base.architecture in PERMUTED_ARCHITECTURES and name.endswith(
-            ("attn_q.weight", "attn_k.weight")
-        )
+        permuted = interleaves_rows and name.endswith(("attn_q.weight", "attn_k.weight"))
         head_dim = base.head_dim if permuted else None
         yield f"{name}.lora_a", _lazy(adapter, pair.a_name, pair.a_shape, stored)
         yield f"{name}.lora_b", _lazy(adapter, pair.b_name, pair.b_shape, stored, factor, head_dim)

@@ -49,20 +49,27 @@ GgufTensor = NDArray[np.float32] | NDArray[np.float16] | QuantizedTensor | LazyT
 
 
 def write_gguf(
-    path: Path | str, metadata: Mapping[str, Any], tensors: Iterable[tuple[str, GgufTensor]]
+    path: Path | str,
+    metadata: Mapping[str, Any],
+    tensors: Iterable[tuple[str, GgufTensor]],
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a whole file or nothing.
 
     Metadata values are bool, int (uint32 where it fits, else 64 bits), float (float32), str, or lists of one
     of these (integers as int32; an empty list is one of strings). A float array is stored as it is; an error
-    in making a tensor is a `ValueError` that begins with its name.
+    in making a tensor is a `ValueError` that begins with its name. `check` gets the whole file, under a
+    temporary name; if it raises, there is no file.
     """
     described = [(name, _described(name, tensor)) for name, tensor in tensors]
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(_header(metadata, described))
-        _pad(file)
-        for name, tensor in described:
-            _write_tensor(file, name, tensor)
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(_header(metadata, described))
+            _pad(file)
+            for name, tensor in described:
+                _write_tensor(file, name, tensor)
+        if check is not None:
+            check(temporary)
 
 
 def _described(name: str, tensor: GgufTensor) -> LazyTensor:

@@ -6,54 +6,47 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from phonelm.arch import RopeScaling
-
-_DEFAULT_THETA = {"gemma3_text": 1e6, "smollm3": 2e6}
-_LOCAL_THETA = 10000.0
+from phonelm.arch import Rope, RopeScaling
 
 
-def rope_theta(config_json: Mapping[str, Any]) -> float:
-    """The base of the layers without a window."""
-    default = _DEFAULT_THETA.get(config_json["model_type"], 10000.0)
-    return float(_parameters(config_json).get("rope_theta") or config_json.get("rope_theta") or default)
+def rope_of(
+    config_json: Mapping[str, Any], default_theta: float, kinds: Mapping[str, str], rotates_a_part: bool
+) -> Rope:
+    """The rope of the layers without a window.
 
-
-def sliding_rope_theta(config_json: Mapping[str, Any]) -> float:
-    """The base of Gemma-3's layers with a window. Raises `ValueError` where it is scaled."""
-    local = (config_json.get("rope_parameters") or {}).get("sliding_attention") or {}
-    if _kind(local) != "default":
-        raise ValueError(
-            f"config.json scales RoPE ({_kind(local)}) in layers with a window; it is not supported"
-        )
-    return float(local.get("rope_theta") or config_json.get("rope_local_base_freq") or _LOCAL_THETA)
-
-
-def rope_scaling(config_json: Mapping[str, Any]) -> RopeScaling | None:
-    """How the frequencies are scaled. Raises `ValueError` for a way that the runtime does not know."""
+    `kinds` are the scalings of the model type, under the names that config.json may give them;
+    `rotates_a_part` is whether a part of each head may stay as it is. Raises `ValueError` for a rope that the
+    runtime does not know.
+    """
     rope = {**(config_json.get("rope_scaling") or {}), **_parameters(config_json)}
-    if config_json["model_type"] != "phi3" and rope.get("partial_rotary_factor", 1.0) != 1.0:
+    theta = float(rope.get("rope_theta") or config_json.get("rope_theta") or default_theta)
+    fraction = float(rope.get("partial_rotary_factor") or config_json.get("partial_rotary_factor") or 1.0)
+    if fraction != 1.0 and not rotates_a_part:
         raise ValueError("config.json rotates a part of each head, which the runtime does not support")
-    kind = _kind(rope)
+    return Rope(theta=theta, fraction=fraction, scaling=_scaling(config_json, rope, theta, kinds))
+
+
+def rope_kind(rope: Mapping[str, Any]) -> str:
+    """The name of a scaling, in old files and new ones."""
+    return str(rope.get("rope_type") or rope.get("type") or "default")
+
+
+def _scaling(
+    config_json: Mapping[str, Any], rope: Mapping[str, Any], theta: float, kinds: Mapping[str, str]
+) -> RopeScaling | None:
+    kind = rope_kind(rope)
     if kind == "default":
         return None
+    if kind not in kinds:
+        raise ValueError(f"config.json scales RoPE ({kind}), which the runtime does not support")
     try:
-        if config_json["model_type"] == "phonelm":
-            raise _unsupported(kind)
-        if kind == "linear":
+        if kinds[kind] == "linear":
             return RopeScaling(kind="linear", factor=rope["factor"])
-        if kind == "llama3":
-            return RopeScaling(kind="factors", factors=_llama3_factors(config_json, rope))
-        if kind == "longrope" or (kind in ("su", "yarn") and config_json["model_type"] == "phi3"):
-            return _longrope(config_json, rope)
-        if kind == "yarn":
-            return _yarn(rope)
+        if kinds[kind] == "llama3":
+            return RopeScaling(kind="factors", factors=_llama3_factors(config_json, rope, theta))
+        return _yarn(rope) if kinds[kind] == "yarn" else _longrope(config_json, rope)
     except KeyError as error:
         raise ValueError(f"config.json scales RoPE ({kind}) but lacks {error.args[0]}") from error
-    raise _unsupported(kind)
-
-
-def _unsupported(kind: str) -> ValueError:
-    return ValueError(f"config.json scales RoPE ({kind}), which the runtime does not support")
 
 
 def _parameters(config_json: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -61,10 +54,6 @@ def _parameters(config_json: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters: Mapping[str, Any] = config_json.get("rope_parameters") or {}
     full = parameters.get("full_attention")
     return full if full is not None else {} if "sliding_attention" in parameters else parameters
-
-
-def _kind(rope: Mapping[str, Any]) -> str:
-    return str(rope.get("rope_type") or rope.get("type") or "default")
 
 
 def _yarn(rope: Mapping[str, Any]) -> RopeScaling:
@@ -99,7 +88,9 @@ def _longrope(config_json: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeSc
     )
 
 
-def _llama3_factors(config_json: Mapping[str, Any], rope: Mapping[str, Any]) -> tuple[float, ...]:
+def _llama3_factors(
+    config_json: Mapping[str, Any], rope: Mapping[str, Any], theta: float
+) -> tuple[float, ...]:
     """Wave lengths beyond the original context are divided by the factor, short ones stay.
 
     As `_compute_llama3_parameters` of transformers' modeling_rope_utils.
@@ -108,7 +99,6 @@ def _llama3_factors(config_json: Mapping[str, Any], rope: Mapping[str, Any]) -> 
     dim = int(config_json.get("head_dim") or hidden // heads)
     factor, original = rope["factor"], rope["original_max_position_embeddings"]
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-    theta = rope_theta(config_json)
 
     def of(index: int) -> float:
         turns = original / (2 * math.pi * theta ** (2 * index / dim))

@@ -13,7 +13,8 @@ from phonelm.arch.arithmetic import BLOCKS, stored_type
 from phonelm.arch.config import DecoderConfig
 from phonelm.arch.tensors import TensorShape, model_tensors
 from phonelm.formats.byte_vocabulary import byte_tokenizer_metadata
-from phonelm.formats.gguf_config import config_metadata
+from phonelm.formats.gguf_config import gguf_form
+from phonelm.formats.gguf_outline import check_written
 from phonelm.formats.gguf_writer import GgufTensor, LazyTensor, write_gguf
 from phonelm.formats.quantization import quantize
 from phonelm.formats.random_blocks import random_blocks
@@ -40,8 +41,9 @@ def write_random_gguf(
     decoder that the runtime cannot run, an unknown type, a vocabulary below 257, and a dead fraction that is
     not between 0 and 1 or not for a ReLU FFN.
     """
+    form = gguf_form(config)
     metadata = {
-        **config_metadata(config),
+        **form.keys,
         "general.type": "model",
         "general.name": "random weights",
         "general.quantization_version": 2,
@@ -49,7 +51,8 @@ def write_random_gguf(
     }
     if dead_fraction is not None:
         _check_dead(config, dead_fraction)
-    write_gguf(path, metadata, _tensors(config, (block_type, embedding_type, head_type), seed, dead_fraction))
+    tensors = _tensors(config, (block_type, embedding_type, head_type), seed, dead_fraction)
+    write_gguf(path, metadata, tensors, lambda written: check_written(written, form.understood))
 
 
 def _check_dead(config: DecoderConfig, dead_fraction: float) -> None:

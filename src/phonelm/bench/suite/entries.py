@@ -51,7 +51,7 @@ def select(only: Sequence[str] = (), max_params: int | None = None) -> Selection
 
 def lacking(row: RegistryRow) -> str:
     """What keeps the runtime from building a model; empty if nothing does."""
-    from phonelm.formats.gguf_architectures import lacking_features
+    from phonelm.formats.gguf_config import lacking_features
 
     if row.config is None:
         return row.unsupported_reason or "no decoder configuration"
