@@ -69,3 +69,8 @@ format: install
 
 clean:
 	rm -rf build $(VENV)
+
+# The documentation as a site, in build/site; a broken link is an error.
+.PHONY: docs
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -1,7 +1,7 @@
 """What a LoRA adapter costs: speed with a random one on all linear layers beside speed without, in turn.
 
 MODEL is a GGUF file or a known name. Prints one JSON document: `machine`, the adapter's bytes, the median
-seconds of a swap, and for decode and prefill the tokens a second with and without (medians over the rounds)
+seconds of a swap, and for decode and prefill the tokens per second with and without (medians over the rounds)
 and their ratio (median of the rounds' ratios). `plain_again_ratio` is a second run without beside the first:
 what the machine's noise makes of a ratio of 1.
 """

@@ -9,7 +9,7 @@ lookup    greedy text from texts/*.txt: a code edit and a summary with quotes, w
           two free texts, which do not; the share of the drafted tokens that held, and whether the text is the
           same
 
-Speeds are tokens a second after the first token, the best of the rounds, and the ratio is theirs.
+Speeds are tokens per second after the first token, the best of the rounds, and the ratio is theirs.
 Prints a table; with --json it goes to standard error and one document, {made, machine, rows}, to standard
 output. Ends with 1 when look-up changed a text.
 """
@@ -166,7 +166,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", default=list(DEFAULT), metavar="MODEL")
-    parser.add_argument("--threads", type=int, default=_native.cpu_info()["num_cores"], help="one a core")
+    parser.add_argument("--threads", type=int, default=_native.cpu_info()["num_cores"], help="one per core")
     parser.add_argument("--generate", type=int, default=128, help="tokens")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")

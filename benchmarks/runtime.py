@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", default=list(models.DEFAULT), metavar="MODEL")
-    parser.add_argument("--threads", type=_count, nargs="+", default=[cores], help="one a core")
+    parser.add_argument("--threads", type=_count, nargs="+", default=[cores], help="one per core")
     parser.add_argument("--prompt", type=_count, default=512)
     parser.add_argument("--generate", type=_count, default=128)
     parser.add_argument("--rounds", type=_count, default=3)

@@ -60,7 +60,7 @@ def main() -> None:
     )
     parser.add_argument("--device", type=Path, help="a profile of this machine; measured anew if not given")
     parser.add_argument("--quick", action="store_true", help="profile in half a minute")
-    parser.add_argument("--rounds", type=int, default=3, help="processes a shape")
+    parser.add_argument("--rounds", type=int, default=3, help="processes per shape")
     parser.add_argument("--prompt", type=int, default=256)
     parser.add_argument("--output", type=int, default=64)
     parser.add_argument("--only", default="", help="shapes whose name holds this")

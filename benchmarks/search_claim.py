@@ -142,7 +142,7 @@ def correlation(rows: list[dict[str, Any]], column: str) -> float:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Left: each quantity over its best. Right: loss against time a token."""
+    """Left: each quantity over its best. Right: loss against time per token."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -172,8 +172,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             fontsize=7,
         )
     right.margins(x=0.1)
-    right.set_xlabel("milliseconds a token in decode, measured")
-    right.set_ylabel("held-out loss, nats a byte")
+    right.set_xlabel("milliseconds per token in decode, measured")
+    right.set_ylabel("held-out loss, nats per byte")
     right.set_title("Each shape (layers x width)", fontsize=10)
     for axes in (left, right):
         axes.grid(alpha=0.3, linewidth=0.6)
@@ -193,7 +193,7 @@ def show(document: dict[str, Any]) -> None:
         heads = f"{row['heads']}/{row['kv_heads']}x{row['head_dim']}"
         print(
             f"{row['name']:8} {row['layers']:3} x {row['hidden']:4}  {heads:9} {row['ffn']:5} "
-            f"{row['activation']:5} {row['intermediate']:5}  {row['nats_per_byte']:.4f} nats a byte  "
+            f"{row['activation']:5} {row['intermediate']:5}  {row['nats_per_byte']:.4f} nats per byte  "
             f"decode {row['decode_ms']:.3f} ms  prefill {row['prefill_ms']:.2f} ms"
         )
     spreads = document["spread"]

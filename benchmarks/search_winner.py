@@ -2,7 +2,7 @@
 
 For each budget (100M and 200M parameters ± 2 %, vocabulary 49152) the search chooses a shape for this
 machine, and SmolLM2-135M's, MobileLLM-125M's and OPT-125M's shapes are scaled to the budget. Each is timed
-with random weights: decode halfway through the answer, and the whole prompt. Prints a row a shape with
+with random weights: decode halfway through the answer, and the whole prompt. Prints a row per shape with
 predicted and measured times, then how many times faster the winner is than the fastest of the three in each
 phase, and how far its predicted loss lies from that one's and from the best of the three. `--json` prints one
 object last: `{machine, conditions, rows, summary}`.
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--prompt", type=int, default=256)
     parser.add_argument("--output", type=int, default=64)
     parser.add_argument("--prefer", default="speed", choices=["balance", "speed", "quality", "memory"])
-    parser.add_argument("--rounds", type=int, default=3, help="processes a shape")
+    parser.add_argument("--rounds", type=int, default=3, help="processes per shape")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     return parser.parse_args()
 

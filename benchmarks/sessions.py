@@ -145,7 +145,7 @@ def batch(model: Model, rounds: int) -> dict[str, Any]:
 
 
 def slide(model: Model, _: int) -> dict[str, Any]:
-    """Nats a token after the context has slid, against windows that are evaluated anew for each 16 tokens."""
+    """Nats per token after the context has slid, against windows that are evaluated again every 16 tokens."""
     tokens = model.tokenizer.encode(english_text())[:LOSS_TOKENS]
     options = {"with_4_sinks": 4, "without_sinks": 0}
     result: dict[str, Any] = {"context": SLIDING_CONTEXT, "tokens": LOSS_TOKENS}

@@ -1,8 +1,8 @@
 """How fast the kernels of each GGUF type run: one matrix with random weights, in turn with Q4_0.
 
-decode    one token from more weights than the caches hold: GB/s of packed weights; bytes a second relative to
-          Q4_0 (1 where memory bounds both), and weights a second
-prefill   a batch of tokens: multiply-adds a second relative to Q4_0
+decode    one token from more weights than the caches hold: GB/s of packed weights; bytes per second relative
+          to Q4_0 (1 where memory bounds both), and weights per second
+prefill   a batch of tokens: multiply-adds per second relative to Q4_0
 
 Each figure is the best of some rounds. With --json one document, {made, machine, rows}, to standard output.
 """
@@ -88,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("types", nargs="*", default=TYPES, metavar="TYPE", help=f"of {', '.join(TYPES)}")
     parser.add_argument("--shape", type=int, nargs=2, default=(2048, 2048), metavar=("ROWS", "COLUMNS"))
     parser.add_argument("--isa", default="", help="instruction set; the fastest of the machine")
-    parser.add_argument("--threads", type=int, default=0, help="one a core")
+    parser.add_argument("--threads", type=int, default=0, help="one per core")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

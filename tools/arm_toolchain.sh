@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the folder of aarch64-linux-gnu-g++ and the path of qemu-aarch64-static, one a line: the system's, or else
+# Prints the folder of aarch64-linux-gnu-g++ and the path of qemu-aarch64-static, one per line: the system's, or else
 # those of Debian's packages, unpacked into PhoneLM's cache (no root is needed). Fails with one line where neither can
 # be had.
 set -euo pipefail

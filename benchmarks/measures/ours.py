@@ -62,7 +62,7 @@ def describe(job: Job) -> Job:
 
 
 def rates(job: Job) -> Job:
-    """What the machine can do: int8 operations a second."""
+    """What the machine can do: int8 operations per second."""
     threads = min(job["threads"], _native.cpu_info()["num_cores"])
     return {
         "int8_ops_per_s": _best(lambda: _native.peak_int8_ops(threads, job["isa"])),

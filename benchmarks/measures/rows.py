@@ -22,7 +22,7 @@ class Runs:
 
 
 def make_rows(model: str, threads: int, facts: Job, rates: Sequence[Job], runs: Runs) -> list[Job]:
-    """One row a phase and peer; one a phase, with nothing of a peer, where no peer took part."""
+    """One row per phase and peer; one per phase, without peer fields, where no peer took part."""
     start = {"model": model, "type": facts["type"], "threads": threads, "isa": facts["isa"]}
     rows = []
     for phase in PHASES:

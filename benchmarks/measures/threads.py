@@ -1,4 +1,4 @@
-"""More threads than cores: what it costs, beside one a core and what the runtime chooses by itself."""
+"""More threads than cores: what it costs, beside one per core and what the runtime chooses by itself."""
 
 from __future__ import annotations
 

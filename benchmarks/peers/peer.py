@@ -10,8 +10,8 @@ need more than the standard library when imported. It takes one job, a JSON obje
     text_tokens         how many tokens of it
     programs            the peer's folder
 
-and answers with one on the last line of standard output: `speeds` (tokens a second: `prefill`, `decode` from
-the short context, `decode_after_prompt`), `peak_bytes` and `tokens`.
+and answers with one on the last line of standard output: `speeds` (tokens per second: `prefill`, `decode`
+from the short context, `decode_after_prompt`), `peak_bytes` and `tokens`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
 namespace phonelm::capi {
 
 // What comes out, joined, is what Python's bytes.decode("utf-8", "replace") makes of all that went in: each
-// longest beginning of a character that does not go on becomes one U+FFFD (Unicode 15, section 3.9, "maximal
-// subparts").
+// longest beginning of a character that is not continued becomes one U+FFFD (Unicode 15, section 3.9,
+// "maximal subparts").
 class TextStream {
  public:
   // The text that is certain by now.

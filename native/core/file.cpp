@@ -10,13 +10,13 @@
 #include <utility>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 
 namespace phonelm {
 
 namespace {
 // Some systems take no more than 2^31 bytes at once.
-constexpr size_t kMostAtOnce = size_t{1} << 30;
+constexpr size_t kMaxAtOnce = size_t{1} << 30;
 
 // Two threads may write the same file: the last one to finish wins.
 unsigned next_number() {
@@ -39,7 +39,7 @@ FileWriter::~FileWriter() {
 
 void FileWriter::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kMostAtOnce));
+    const ssize_t count = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kMaxAtOnce));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail();
     bytes = bytes.subspan(static_cast<size_t>(count));
@@ -75,7 +75,7 @@ FileReader::~FileReader() { ::close(descriptor_); }
 
 bool FileReader::read(std::span<std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::read(descriptor_, bytes.data(), std::min(bytes.size(), kMostAtOnce));
+    const ssize_t count = ::read(descriptor_, bytes.data(), std::min(bytes.size(), kMaxAtOnce));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw FileError(errno, path_);
     if (count == 0) return false;

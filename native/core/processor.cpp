@@ -10,7 +10,7 @@ namespace phonelm {
 
 namespace {
 
-constexpr int kMostCaches = 8;
+constexpr int kMaxCaches = 8;
 
 std::string read_line(const std::string& path) {
   std::ifstream file(path);
@@ -64,7 +64,7 @@ std::string cpu_features() {
 std::map<std::string, int64_t> cache_sizes() {
   std::map<std::string, int64_t> sizes;
   for (long core = 0; core < sysconf(_SC_NPROCESSORS_CONF); ++core) {
-    for (int index = 0; index < kMostCaches; ++index) {
+    for (int index = 0; index < kMaxCaches; ++index) {
       const auto [name, bytes] = cache_at("/sys/devices/system/cpu/cpu" + std::to_string(core) +
                                           "/cache/index" + std::to_string(index) + "/");
       if (!name.empty()) sizes[name] = std::max(sizes[name], bytes);

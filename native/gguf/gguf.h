@@ -80,7 +80,7 @@ class GgufFile {
   size_t size_bytes() const { return size_; }
 
   const std::unordered_map<std::string, MetaValue>& metadata() const { return metadata_; }
-  // Typed look-ups: nullopt / nullptr when absent; Error (naming the key) when of another kind.
+  // Typed lookups: nullopt / nullptr when absent; Error (naming the key) when of another kind.
   std::optional<int64_t> get_int(std::string_view key) const;
   std::optional<double> get_float(std::string_view key) const;
   std::optional<bool> get_bool(std::string_view key) const;

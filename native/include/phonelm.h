@@ -78,8 +78,8 @@ PHONELM_API phonelm_status phonelm_machine_get_info(phonelm_machine_info* info, 
  * sizes, matmul type=q4_0 rows=1536 cols=576 tokens=1 footprint=67108864 min_ms=5 isa=dotprod threads=4
  *   attention heads=9 kv_heads=3 head_dim=64 context=512 tokens=1
  *   norm hidden=576, activation intermediate=1536, pass vocab=49152 hidden=576, sampling vocab=49152, barrier
- * whose answer is the median seconds of a call; or `bandwidth bytes=1048576 threads=4` (bytes a second),
- * `int8 threads=4` (operations a second), `machine` (JSON). What is wrong with a request is the answer
+ * whose answer is the median seconds of a call; or `bandwidth bytes=1048576 threads=4` (bytes per second),
+ * `int8 threads=4` (operations per second), `machine` (JSON). What is wrong with a request is the answer
  * "error: ...". */
 PHONELM_API phonelm_status phonelm_bench_new(phonelm_bench** bench, phonelm_error* error);
 /* NULL is allowed. */
@@ -290,8 +290,8 @@ typedef struct phonelm_generation {
   int32_t num_tokens;
 } phonelm_generation;
 
-/* Evaluates the prompt (`num_tokens` 0 goes on from the session's last logits) and makes tokens until an end;
- * the last one made is not evaluated. `callback` and `result` may be NULL. */
+/* Evaluates the prompt (`num_tokens` 0 continues from the session's last logits) and generates tokens until
+ * an end; the last one made is not evaluated. `callback` and `result` may be NULL. */
 PHONELM_API phonelm_status phonelm_generate(phonelm_session* session, phonelm_sampler* sampler,
                                             const int32_t* prompt, size_t num_tokens,
                                             const phonelm_generate_options* options,

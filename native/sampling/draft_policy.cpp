@@ -10,17 +10,18 @@ namespace {
 // keeps.
 constexpr double kPriorWeight = 2.0;
 constexpr double kKeep = 0.95;
-// What a guess tells of other lengths: one that held, of longer matches; one that did not, of shorter ones.
+// What one draft token says of other lengths: an accepted one, of longer matches; a rejected one, of shorter
+// ones.
 constexpr double kSpread = 0.3;
 // A pass of n tokens before any is seen: 1 + kCostGuess (n - 1) times the pass of one.
 constexpr double kCostGuess = 0.2;
 constexpr double kNewShare = 0.25;
 // One pass that the system interrupted must not end the use of its size.
-constexpr double kMostSurprise = 2.0;
-// Guessing must promise more than what measuring may have missed.
+constexpr double kMaxSurprise = 2.0;
+// The expected gain must exceed the error of the measured times.
 constexpr double kMargin = 1.05;
 
-// A repeated passage goes on the surer the longer it has lasted.
+// The longer a repeated passage has lasted, the likelier it continues.
 double prior_chance(int match_length) { return match_length / (match_length + 4.0); }
 
 }  // namespace
@@ -81,7 +82,7 @@ void DraftPolicy::observe_pass(int num_tokens, double taken) {
   if (num_tokens >= static_cast<int>(seconds_.size())) return;
   double& known = seconds_[static_cast<size_t>(num_tokens)];
   const bool any_seen = std::any_of(seconds_.begin(), seconds_.end(), [](double s) { return s > 0.0; });
-  if (any_seen) taken = std::min(taken, kMostSurprise * seconds(num_tokens));
+  if (any_seen) taken = std::min(taken, kMaxSurprise * seconds(num_tokens));
   known = known > 0.0 ? known + kNewShare * (taken - known) : taken;
 }
 

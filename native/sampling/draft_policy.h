@@ -1,5 +1,5 @@
-// How many tokens to guess: as many as are expected to bring the most tokens a second, by what has been seen
-// so far of how often guesses hold and of what a pass of so many tokens takes.
+// How many tokens to draft: the number with the most expected tokens per second, by the acceptance rate seen
+// so far and the measured time of a pass of so many tokens.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@ class DraftPolicy {
 
   DraftPolicy();
 
-  // Number of tokens to guess after `num_known` ones, at most `most`; `match_length` tokens agree so far.
+  // Number of tokens to draft after `num_known` ones, at most `most`; `match_length` tokens agree so far.
   int draft_length(int match_length, int num_known, int most) const;
 
   // The token that followed a match of this length was, or was not, the model's too.
@@ -24,7 +24,7 @@ class DraftPolicy {
   // What a pass over so many tokens took.
   void observe_pass(int num_tokens, double seconds);
 
-  // The chance that a guess after a match of this length holds.
+  // The probability that a draft token after a match of this length is accepted.
   double chance(int match_length) const;
   // Expected seconds of a pass.
   double seconds(int num_tokens) const;

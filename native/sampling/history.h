@@ -22,7 +22,7 @@ class History {
   void append(int32_t token) { tokens_.push_back(token); }
   // The longest match, of those the latest. One pass over the tokens: about a nanosecond each.
   Match longest_match() const;
-  // `count` tokens that followed a match. Where they reach the end they go on with themselves, as a text that
+  // `count` tokens that followed a match. Where they reach the end they repeat themselves, as a text that
   // has begun to repeat would.
   std::vector<int32_t> followers(const Match& match, int count) const;
   int32_t operator[](int index) const { return tokens_[static_cast<size_t>(index)]; }

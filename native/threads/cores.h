@@ -7,7 +7,7 @@ namespace phonelm {
 
 // By affinity, and no more than the CPU time its control groups grant it. `root` stands for "/" in tests.
 int num_usable_cores(const std::string& root = "");
-// The same without the second threads of a core.
+// The same, counting each core once (SMT).
 int num_physical_cores(const std::string& root = "");
 
 }  // namespace phonelm

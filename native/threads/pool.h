@@ -1,7 +1,7 @@
 // A fixed team of threads for one model. One `run` is one parallel region (a whole forward pass) of all or
 // some of the team; inside it the threads that take part meet at barriers. Waiting spins for some
 // microseconds, then offers the core to others for a while, because the next token comes at once, and then
-// sleeps in the kernel, so that an idle model costs nothing and threads without a core of their own do not
+// sleeps in the kernel, so that an idle model costs nothing and threads beyond the number of cores do not
 // starve each other.
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace phonelm {
 
-// What a thread does first: spin where every thread can have a core, else offer its core to the others at
+// What a thread does first: spin where every thread can have a core, else yield its core to the others at
 // once.
 enum class Waiting { Spin, Yield };
 

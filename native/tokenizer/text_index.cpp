@@ -11,7 +11,7 @@ uint64_t mixed(uint64_t hash, uint64_t word) {
   return hash ^ hash >> 29;
 }
 
-// Eight bytes a step.
+// Eight bytes per step.
 uint64_t hash_of(std::string_view text) {
   uint64_t hash = mixed(0, text.size());
   const char* data = text.data();

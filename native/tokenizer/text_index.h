@@ -1,4 +1,4 @@
-// From texts to ids: a hash table with open addressing, for the look-up of each word of a text.
+// From texts to ids: a hash table with open addressing, for the lookup of each word of a text.
 #pragma once
 
 #include <cstddef>

@@ -38,7 +38,7 @@ class Tokenizer {
   int32_t eos_id() const { return eos_id_; }  // -1 when absent
   // Whether the model expects bos_id before a text; `encode` does not add it.
   bool add_bos() const { return add_bos_; }
-  // Whether the model was trained with eos_id after each text; a prompt that goes on has none.
+  // Whether the model was trained with eos_id after each text; a prompt to be continued has none.
   bool add_eos() const { return add_eos_; }
   // Whether a text begins with a space that `encode` adds.
   bool add_space_prefix() const { return add_space_prefix_; }

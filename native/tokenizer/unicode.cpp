@@ -16,7 +16,7 @@ uint8_t search(char32_t code_point) {
   return static_cast<uint8_t>(std::prev(after)->flags);
 }
 
-// One look-up for most of the characters there are in texts.
+// One lookup for most of the characters in texts.
 constexpr size_t kNumDirect = 0x10000;
 const std::array<uint8_t, kNumDirect> kDirectFlags = [] {
   std::array<uint8_t, kNumDirect> table{};

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "tokenizer/unicode.h"
 
 namespace phonelm {
@@ -105,7 +105,7 @@ std::vector<int32_t> VocabularyTokenizer::encode(std::string_view text, bool par
   return tokens;
 }
 
-// Where the text goes on after a special token that ends at `pos`.
+// Where the text continues after a special token that ends at `pos`.
 size_t VocabularyTokenizer::resume_after(int32_t token, std::string_view text, size_t pos) const {
   if (!drops_space_after_.contains(token)) return pos;
   while (pos < text.size()) {

@@ -98,8 +98,8 @@ int64_t Arguments::integer(const std::string& name, int64_t otherwise, int64_t l
 }
 
 uint64_t Arguments::seed(const std::string& name, uint64_t otherwise) const {
-  constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
-  return has(name) ? parsed<uint64_t>(name, values_.at(name), 0, kMost) : otherwise;
+  constexpr uint64_t kMaxValue = std::numeric_limits<uint64_t>::max();
+  return has(name) ? parsed<uint64_t>(name, values_.at(name), 0, kMaxValue) : otherwise;
 }
 
 float Arguments::number(const std::string& name, float otherwise) const {

@@ -3,7 +3,7 @@
 namespace phonelm::cli {
 
 namespace {
-constexpr int64_t kMostThreads = 256;
+constexpr int64_t kMaxThreads = 256;
 }
 
 Model load(const Arguments& arguments, int32_t context_length) {
@@ -13,7 +13,7 @@ Model load(const Arguments& arguments, int32_t context_length) {
   options.size = sizeof(options);
   options.isa = isa.empty() ? nullptr : isa.c_str();
   options.kv_type = kv_type.c_str();
-  options.num_threads = static_cast<int32_t>(arguments.integer("threads", 0, 1, kMostThreads));
+  options.num_threads = static_cast<int32_t>(arguments.integer("threads", 0, 1, kMaxThreads));
   options.context_length = context_length;
   options.dense_ffn = arguments.has("dense");
   phonelm_model* model = nullptr;

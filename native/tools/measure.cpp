@@ -38,7 +38,7 @@ Verb measure_verb() {
           "  barrier\n"
           "all with tokens=1 footprint=0 min_ms=5 isa= threads=0 where not given otherwise (head, "
           "sampling and barrier take no tokens);\n"
-          "\"bandwidth bytes= threads=\" with bytes, \"int8 threads=\" with operations a second.\n",
+          "\"bandwidth bytes= threads=\" with bytes, \"int8 threads=\" with operations per second.\n",
           false,
           {},
           "phonelm-cli measure <<< \"matmul type=q4_0 rows=1536 cols=576\"",

@@ -124,7 +124,7 @@ def test_an_interrupted_run_ends_with_identical_weights(
     assert not (tmp_path / "train.json").exists()
     resumed = Stop("never", signum)
     result = train(CONFIG, decoder, data_folder, tmp_path, progress=resumed)
-    assert resumed.lines[0] == "going on after step 7"
+    assert resumed.lines[0] == "resuming after step 7"
     assert result.bits_per_byte == undisturbed.bits_per_byte
     assert result.samples == undisturbed.samples
     assert_same_weights(folder, tmp_path)
@@ -163,12 +163,14 @@ def test_a_finished_run_is_not_run_again(
     assert (folder / STATE_FILE).stat().st_mtime_ns == before
 
 
-def test_changed_settings_train_anew(data_folder: Path, decoder: DecoderConfig, tmp_path: Path) -> None:
+def test_changed_settings_train_from_scratch(
+    data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
     short = CONFIG.model_copy(update={"steps": 8, "sample_prompts": ()})
     train(short, decoder, data_folder, tmp_path)
     progress = Stop("never", signal.SIGINT)
     train(short.model_copy(update={"seed": 1}), decoder, data_folder, tmp_path, progress=progress)
-    assert "training anew" in progress.lines[0]
+    assert "training from scratch" in progress.lines[0]
     assert [line["step"] for line in read_log(tmp_path) if line["kind"] == "train"] == [4, 8]
 
 

@@ -1,4 +1,4 @@
-"""Speed and memory of models as a user meets them."""
+"""Speed and memory of models as a user sees them."""
 
 from phonelm.bench.checks import KV_TYPES, check_file
 from phonelm.bench.memory import peak_rss_bytes

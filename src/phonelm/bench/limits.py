@@ -60,10 +60,10 @@ def decode_bytes(
 def skipped_bytes(
     sizes: Mapping[str, int], types: Mapping[str, str], config: DecoderConfig, live_fractions: Sequence[float]
 ) -> int:
-    """Bytes of dead neurons that a generated token does not read, by the live share of each layer.
+    """Bytes of dead neurons that a generated token does not read, by the share of active neurons per layer.
 
     Up's rows are skipped whole where there is a gate to tell that a neuron is dead; of down's columns the
-    scales (2 bytes a block) are read for all.
+    scales (2 bytes per block) are read for all.
     """
     skipped = 0.0
     for layer, live in enumerate(live_fractions):
@@ -78,7 +78,7 @@ def skipped_bytes(
 def with_limits(timing: Timing) -> BenchResult:
     """Measure the int8 rate of a timing's threads, and put both rates beside what was done.
 
-    Threads without a core of their own add nothing to the rate.
+    Threads beyond the number of cores add nothing to the rate.
     """
     from phonelm import _native
 

@@ -1,4 +1,4 @@
-"""Measures a model in a process of its own, so that the peak memory is its own."""
+"""Measures a model in a separate process, so that the peak memory is that of the model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def measure_file(
     sparse_ffn: bool = True,
     kv_type: str = "f16",
 ) -> BenchResult:
-    """Load and measure a model in a process of its own, which ends when this call does, however that ends.
+    """Load and measure a model in a separate process, which ends when this call does, however that ends.
 
     Options as in `load` and `measure`.
     Raises `ValueError` and `OSError` as `load` and `measure` do, `MemoryError` when the process was killed.

@@ -100,7 +100,7 @@ class DeviceTiming(Loaded):
 
     @property
     def decode_s(self) -> float:
-        """Seconds a token, the median."""
+        """Seconds per token, the median."""
         return 1 / self.decode_tok_s.median
 
 
@@ -123,7 +123,7 @@ class BenchResult(Timing):
 
     int8_ops_per_s: float
     """Measured rate of the int8 kernel on data in the first caches, two operations a multiply-add, with
-    prefill's threads (at most one a core)."""
+    prefill's threads (at most one per core)."""
     decode_bandwidth_share: float
     """Bytes a second that the median decode reads, over the bandwidth."""
     prefill_peak_share: float

@@ -1,4 +1,4 @@
-"""The table of `phonelm bench`: a row a model, its figures one below the other."""
+"""The table of `phonelm bench`: a row per model, its figures one per line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def bench_table(results: Sequence[BenchResult]) -> Table:
 
 
 def layers_table(results: Sequence[BenchResult]) -> Table:
-    """Lay out the dead neurons of each layer, a column a model; results without dead neurons are left out."""
+    """Lay out the dead neurons of each layer, a column per model; results without them are left out."""
     from rich import box
     from rich.table import Table
 

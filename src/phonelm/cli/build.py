@@ -19,7 +19,7 @@ def build(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
-    """Design, train, quantize and run a model. What is done already is not done again; run again to go on.
+    """Design, train, quantize and run a model. Finished stages are kept; run again to resume.
 
     \b
     Example:

@@ -37,7 +37,7 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             _leave_quietly()
         except KeyboardInterrupt:
-            print("phonelm: interrupted; the same command goes on or starts anew", file=sys.stderr)
+            print("phonelm: interrupted; the same command resumes or starts again", file=sys.stderr)
             raise typer.Exit(1) from None
         except Exception as error:
             if isinstance(error, (typer.Exit, typer.Abort)) or is_usage_error(error):

@@ -45,12 +45,12 @@ def fit_quality(
     executor: Annotated[
         str, typer.Option(help="local: processes of this machine; ray: a cluster.")
     ] = "local",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the study in the folder.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
     """Train small models of many shapes for equal tokens, and fit what predicts the loss of others.
 
-    Ctrl-C leaves a folder that --resume goes on with.
+    Ctrl-C leaves a folder that --resume continues.
 
     \b
     Example:

@@ -19,7 +19,7 @@ GrammarFile = Annotated[
 ]
 Lookup = Annotated[
     bool,
-    typer.Option("--lookup", help="Guess tokens from what the text repeats; the same text, often faster."),
+    typer.Option("--lookup", help="Prompt lookup: draft tokens from repeated text; the same text, faster."),
 ]
 
 

@@ -27,7 +27,7 @@ def profile(
         bool, typer.Option("--quick", help="Half a minute with coarse grids instead of under three.")
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Threads of the operators; one a core if not given.")
+        int | None, typer.Option(min=1, max=256, help="Threads of the operators; one per core if not given.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure even if a profile is kept.")] = False,
     out: Annotated[

@@ -18,7 +18,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Hugging Face folder to make.")],
     steps: Annotated[int, typer.Option(help="Optimizer steps.")],
-    batch: Annotated[int, typer.Option(help="Sequences a step.")] = 32,
+    batch: Annotated[int, typer.Option(help="Sequences per step.")] = 32,
     length: Annotated[int, typer.Option(help="Tokens a sequence.")] = 256,
     micro_batch: Annotated[
         int | None, typer.Option(help="Sequences in memory at a time; the whole batch if not given.")
@@ -26,12 +26,12 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="The highest, and that of the stable phase.")] = 1e-3,
     warmup: Annotated[int, typer.Option(help="Steps of rising learning rate.")] = 0,
     decay: Annotated[int, typer.Option(help="Steps of falling learning rate at the end.")] = 0,
-    init_from: Annotated[Path | None, typer.Option(help="Folder of an earlier stage to go on from.")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="Folder of an earlier stage to start from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; torch's choice if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights and the samples.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
-    """Train a decoder; run again to go on after an interruption.
+    """Train a decoder; run the command again to resume after an interruption.
 
     \b
     Example:

@@ -47,7 +47,7 @@ class DataManifest(BaseModel):
         density = self.train.bytes / max(1, self.train.tokens)
         return (
             f"{documents:,} documents, {self.train.tokens:,} tokens to train on, "
-            f"{self.valid.tokens:,} held out, {density:.2f} bytes a token"
+            f"{self.valid.tokens:,} held out, {density:.2f} bytes per token"
         )
 
     @staticmethod

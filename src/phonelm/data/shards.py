@@ -53,7 +53,7 @@ class ShardWriter:
         return sum(shard.tokens for shard in self.shards)
 
     def append(self, ids: ArrayLike) -> None:
-        """Write token ids, going on to a new file where one is full."""
+        """Write token ids, in a new file whenever one is full."""
         tokens = np.asarray(ids, self._dtype)
         while len(tokens):
             if not self.shards or self.shards[-1].tokens == self._shard_tokens:

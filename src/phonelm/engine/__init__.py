@@ -1,4 +1,4 @@
-"""Python face of the native runtime: load a model, tokenize, read logits, generate text, chat."""
+"""Python interface of the native runtime: load a model, tokenize, read logits, generate text, chat."""
 
 from phonelm.engine.adapters import AdapterSource, parse_adapter
 from phonelm.engine.batch import Completion

@@ -1,4 +1,4 @@
-"""The native core driven token by token: what is known, what is guessed, what may follow."""
+"""Drives the native core token by token: known tokens, drafts, constraints."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Decoder:
 
     @property
     def drafted_tokens(self) -> int:
-        """Tokens guessed and evaluated."""
+        """Tokens drafted and evaluated."""
         return self._speculation.num_drafted if self._speculation else 0
 
     @property
@@ -77,7 +77,7 @@ class Decoder:
         return self._take([token])
 
     def advance(self, most: int | None) -> list[int]:
-        """Evaluate the pending tokens and return the next ones; more than `most` are not guessed."""
+        """Evaluate the pending tokens and return the next ones; at most `most` are drafted."""
         begin = time.perf_counter()
         if self._speculation:
             room = self._room if most is None else min(self._room, most - 1)

@@ -1,4 +1,4 @@
-"""Sessions at rest: the next text that begins as one of them did takes over what it has evaluated."""
+"""The prefix cache: a text that shares a prefix with an idle session reuses what that has evaluated."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from phonelm import _native
 
 FRESH_TOKENS = 2
-"""Evaluated anew at least: the answer starts from the logits of the last one, and two are rounded as a whole
+"""Evaluated again at least: the answer starts from the logits of the last one, and two are rounded as a whole
 prompt is, so that the same call gives the same text again."""
 LEAST_SHARED = 16
 """A shorter common beginning is evaluated faster than it is looked after."""
 SMALL_LOSS = 64
 """A session that would lose more tokens than this is copied, and stays for the text that it belongs to."""
 MEMORY_SHARE = 4
-"""Sessions at rest hold no more than one part in so many of the memory that is available."""
+"""Idle sessions hold at most this fraction (one over it) of the available memory."""
 
 
 class SessionPool:
-    """At most `most_sessions` sessions at rest, the least recently used leaving first. Safe between threads.
+    """At most `most_sessions` idle sessions; the least recently used is evicted first. Thread-safe.
 
     `create(capacity)` makes a new one.
     """
@@ -111,7 +111,7 @@ def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
 
 def _reusable(session: _native.Session, ids: Sequence[int], capacity: int) -> int:
     shared = min(common_prefix(session.tokens, ids), len(ids) - FRESH_TOKENS)
-    # What has slid goes on only from its end, and in its own window.
+    # A session that has slid continues only from its end, in its own window.
     if session.num_dropped and (shared < session.position or session.context_length != capacity):
         return 0
     return shared

@@ -17,7 +17,7 @@ class TextStream:
         self._stop = tuple(stop)
         self._held = ""
         self.stopped = False
-        """Whether a stop text has been met; nothing comes out after it."""
+        """Whether a stop text has been found; nothing is returned after it."""
 
     def feed(self, data: bytes) -> str:
         """Take the bytes of a token and return the text that is certain by now."""

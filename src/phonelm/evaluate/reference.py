@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def checkpoint_logits(folder: Path | str, windows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """Next-token logits [tokens of all windows, vocab] of a Hugging Face folder; each window starts anew.
+    """Next-token logits [tokens of all windows, vocab] of a Hugging Face folder; each window on its own.
 
     Raises `OSError` or `ValueError` as transformers does for a folder that holds no model.
     """

@@ -13,6 +13,7 @@ from phonelm.pipeline.recipe import Recipe
 from phonelm.pipeline.stage import Context, Outcome, Stage, StageRecord, read_record
 from phonelm.pipeline.stages import STAGES
 from phonelm.progress import Progress
+from phonelm.version import package_version
 
 
 def build(
@@ -24,7 +25,7 @@ def build(
     """Bring every stage up to date and return their records, in order.
 
     A stage is run when its part of the recipe, the results of the stages it needs, or the version changed, or
-    when its files are gone; one that was interrupted goes on by itself where it can. Raises `ValueError` and
+    when its files are gone; one that was interrupted resumes where it can. Raises `ValueError` and
     `OSError` as the stages do; what was finished before stays.
     """
     context = Context(recipe, Path(folder), progress or Progress())
@@ -51,11 +52,10 @@ def _bring_up_to_date(stage: Stage, context: Context, records: dict[str, StageRe
 
 
 def _fingerprint(stage: Stage, recipe: Recipe, records: dict[str, StageRecord]) -> str:
-    from phonelm import __version__
 
     inputs = {name: records[name].digest for name in stage.needs}
     own = {"settings": stage.settings(recipe), "state": stage.state(recipe)}
-    return fingerprint({**own, "inputs": inputs, "version": __version__})
+    return fingerprint({**own, "inputs": inputs, "version": package_version()})
 
 
 def _record(stage: Stage, recipe: Recipe, wanted: str, outcome: Outcome, seconds: float) -> StageRecord:

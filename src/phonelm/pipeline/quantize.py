@@ -31,7 +31,7 @@ def quantize_stage(context: Context) -> Outcome:
     comparison = compare(context, windows)
     write_json(context.path("quantize.json"), {**summary, **comparison})
     return Outcome(
-        f"{summary['file_bytes'] / 2**20:.2f} MiB, {summary['bits_per_weight']:.2f} bits a weight, "
+        f"{summary['file_bytes'] / 2**20:.2f} MiB, {summary['bits_per_weight']:.2f} bits per weight, "
         f"KL divergence {comparison['kl_divergence']:.4f} to float32 on {comparison['kl_tokens']:,} tokens",
         [summary["file_bytes"], comparison["kl_divergence"]],
     )

@@ -53,7 +53,7 @@ def _words(speed: dict[str, Any]) -> str:
 
 
 def _sparse_decode(context: Context, path: Path) -> dict[str, float] | None:
-    """Decode that skips dead neurons, as the runtime does by itself; None where it can skip none."""
+    """Decode that skips dead neurons, as the runtime does by default; None where it can skip none."""
     rounds = _rounds(context, path, sparse_ffn=True)
     first = next(rounds)
     if not first.live_fractions:
@@ -79,7 +79,7 @@ def _fastest(results: Iterable[BenchResult]) -> BenchResult:
 
 
 def _random_speeds(context: Context, candidate: Candidate) -> dict[str, Any]:
-    """Speeds of a shape nobody trained: weights are random, times are the same."""
+    """Speeds of an untrained shape: weights are random, times are the same."""
     from phonelm.formats import write_random_gguf
 
     with temporary_folder() as folder:
@@ -89,7 +89,7 @@ def _random_speeds(context: Context, candidate: Candidate) -> dict[str, Any]:
 
 
 def _speeds(context: Context, candidate: Candidate, path: Path) -> dict[str, Any]:
-    """Measured beside predicted, in a process of its own; `error` is predicted / measured - 1.
+    """Measured and predicted, in a separate process; `error` is predicted / measured - 1.
 
     All neurons are read, dead ones too: how many are is known only after training.
     """

@@ -59,7 +59,7 @@ def _data(context: Context) -> Outcome:
     per_token = manifest.train.bytes / manifest.train.tokens
     return Outcome(
         f"{', '.join(context.recipe.data.sources)}: {manifest.train.tokens:,} tokens to train on, "
-        f"{manifest.valid.tokens:,} held out, {per_token:.2f} bytes a token",
+        f"{manifest.valid.tokens:,} held out, {per_token:.2f} bytes per token",
         [manifest.content, manifest.seed, manifest.vocab_size],
     )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Objective = Literal["decode_ms", "prefill_ms", "memory_mb"]
 _WORDS: dict[Objective, str] = {
-    "decode_ms": "time a token in decode (ms)",
+    "decode_ms": "time per token in decode (ms)",
     "prefill_ms": "time of the prompt (ms)",
     "memory_mb": "weights and KV cache (MiB)",
 }

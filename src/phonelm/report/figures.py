@@ -25,7 +25,7 @@ _PART_NAMES = {
 
 @dataclass(frozen=True)
 class Curve:
-    """The loss over the whole training, in bits a byte, by trained tokens."""
+    """The loss over the whole training, in bits per byte, by trained tokens."""
 
     train: Sequence[tuple[float, float]]
     valid: Sequence[tuple[float, float]]
@@ -35,7 +35,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class SpeedPair:
-    """A speed foretold and met, tokens a second."""
+    """A predicted and a measured speed, tokens per second."""
 
     label: str
     predicted: float
@@ -99,7 +99,7 @@ def speeds_figure(name: str, title: str, pairs: Sequence[SpeedPair]) -> str:
 
 
 def parts_figure(candidates: Sequence[tuple[str, Candidate]]) -> str:
-    """Where the time of a token goes, one bar a shape."""
+    """Where the time of a token goes, one bar per shape."""
 
     def paint(axes: Axes) -> None:
         left = [0.0] * len(candidates)
@@ -109,7 +109,7 @@ def parts_figure(candidates: Sequence[tuple[str, Candidate]]) -> str:
             left = [a + b for a, b in zip(left, widths, strict=True)]
         axes.set_yticks(range(len(candidates)), [label for label, _ in candidates])
         axes.invert_yaxis()
-        axes.set_xlabel("predicted time a token in decode (µs)")
+        axes.set_xlabel("predicted time per token in decode (µs)")
         axes.grid(axis="y", visible=False)
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handlelength=1, columnspacing=1)
 

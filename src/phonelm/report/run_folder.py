@@ -83,7 +83,7 @@ class RunFolder:
 
 
 def _bits_per_byte_of_a_nat(lines: list[dict[str, Any]]) -> float:
-    """The training loss is in nats a token; the validation has both and says what that is in bits a byte."""
+    """Training losses are in nats per token; a validation has both, and so the factor to bits per byte."""
     for line in reversed(lines):
         if line["kind"] == "valid" and line["loss"] > 0:
             return float(line["bits_per_byte"] / line["loss"])

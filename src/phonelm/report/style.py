@@ -44,7 +44,7 @@ _SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure as a file of its own, and as an element of a page."""
+    """One figure as a separate file, and as an element of a page."""
 
     png: bytes
     svg: str

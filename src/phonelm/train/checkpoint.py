@@ -33,7 +33,7 @@ def _no_progress_bar() -> Iterator[None]:
 
 
 def set_token_ids(model: PhoneLMForCausalLM, data_folder: Path) -> None:
-    """Tell the model which tokens end a text, as the data's tokenizer has them."""
+    """Set the tokens that end a text, as the data's tokenizer has them."""
     end_of_text, _, end_of_turn = special_ids(data_folder)
     model.config.bos_token_id = model.config.eos_token_id = end_of_text
     model.generation_config.bos_token_id = end_of_text

@@ -21,7 +21,7 @@ class TrainConfig(BaseModel):
     steps: int = Field(gt=0)
     """Optimizer steps of this run."""
     batch_size: int = Field(default=32, gt=0)
-    """Sequences a step."""
+    """Sequences per step."""
     sequence_length: int = Field(default=256, gt=1)
     """Tokens a sequence; at most the decoder's context."""
     micro_batch_size: int | None = Field(default=None, gt=0)
@@ -46,7 +46,7 @@ class TrainConfig(BaseModel):
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer in memory."""
     num_threads: int | None = Field(default=None, gt=0)
-    """CPU threads; `None`: what torch takes by itself."""
+    """CPU threads; `None`: torch's default."""
     seed: int = 0
     log_every: int | None = Field(default=None, gt=0)
     """Steps a line of progress covers; `None`: a fortieth of the run."""
@@ -96,7 +96,7 @@ class TrainResult(BaseModel):
     tokens: int
     """Tokens learnt from in this run."""
     loss: float
-    """Mean training loss, nats a token, of the last range of steps."""
+    """Mean training loss, nats per token, of the last range of steps."""
     bits_per_byte: float
     """Of the held-out part."""
     tokens_per_s: float

@@ -56,7 +56,7 @@ class RunLog:
         )
 
     def validation(self, step: int, loss: float, bits_per_byte: float) -> None:
-        """Report a validation: loss in nats a token and bits per byte."""
+        """Report a validation: loss in nats per token and bits per byte."""
         self.write("valid", step, loss=loss, bits_per_byte=bits_per_byte)
         self.progress.line(f"step {step}  validation {bits_per_byte:.3f} bits per byte")
 

@@ -28,9 +28,9 @@ def train(
 ) -> TrainResult:
     """Train `decoder` on the shards of `data_folder` and write a Hugging Face folder with `train.json`.
 
-    A run that was interrupted goes on from its last save and ends with the same weights as one that was not;
-    a finished one is not run again; one whose settings changed starts anew. `init_from` is the folder of an
-    earlier stage: its weights, optimizer and place in the data are the start. Raises `ValueError` for
+    An interrupted run resumes from its last save and ends with the same weights as one that was not;
+    a finished one is not run again; one whose settings changed starts from scratch. `init_from` is the folder
+    of an earlier stage: its weights, optimizer and place in the data are the start. Raises `ValueError` for
     settings that do not fit together or a loss that is not finite, `OSError` as the writes do; Ctrl-C and
     SIGTERM save first.
     """
@@ -45,7 +45,7 @@ def train(
         run = Run(plan, progress)
         with progress.bar("train", config.steps) as advance:
             advance(run.counters.step)
-            run.to_the_end(interrupt, advance)
+            run.train_remaining(interrupt, advance)
         return run.finish()
 
 

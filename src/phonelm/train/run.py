@@ -74,8 +74,8 @@ class Run:
         self._saved_at = time.monotonic()
         self._started_at = time.monotonic() - self.counters.wall_s
 
-    def to_the_end(self, interrupt: Interrupt, advance: Callable[[float], None]) -> None:
-        """Take the steps that are left; on a signal save and let it through."""
+    def train_remaining(self, interrupt: Interrupt, advance: Callable[[float], None]) -> None:
+        """Run the remaining steps; on a signal save first, then let it through."""
         config, counters = self.config, self.counters
         log_every = config.log_every or max(1, config.steps // 40)
         validate_every = config.validate_every or math.ceil(config.steps / 4)
@@ -172,10 +172,10 @@ class Run:
         state = load_state(plan.folder)
         if state and state["identity"] == plan.identity:
             counters = apply_state(state, self.model, self.optimizer)
-            self.progress.line(f"going on after step {counters.step}")
+            self.progress.line(f"resuming after step {counters.step}")
             return counters
         if state:
-            self.progress.line(f"the settings changed since {plan.folder} was trained; training anew")
+            self.progress.line(f"the settings changed since {plan.folder} was trained; training from scratch")
         if plan.init_from is None:
             return Counters()
         earlier = load_state(plan.init_from)

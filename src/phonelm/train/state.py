@@ -1,4 +1,4 @@
-"""What a killed run needs to go on exactly: one file, written whole or not at all."""
+"""What a killed run needs to resume exactly: one file, written atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bits per byte of held-out text, and samples of what a model writes."""
+"""Bits per byte of held-out text, and samples of generated text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def validate(
     config: TrainConfig,
     dtype: torch.dtype,
 ) -> tuple[float, float]:
-    """Loss in nats a token, and bits per byte, over the first `valid_tokens` held-out tokens.
+    """Loss in nats per token, and bits per byte, over the first `valid_tokens` held-out tokens.
 
     Bits per byte is the summed loss in bits, ends of documents included, over the bytes of the text that the
     scored tokens stand for.

@@ -33,7 +33,7 @@ class DeviceMeter:
         return ""
 
     def measure(self, path: Path, load_options: Mapping[str, Any]) -> Measured:
-        """Bring the file there, measure each prompt in a process of its own, and delete it."""
+        """Copy the file there, measure each prompt in a separate process, and delete it."""
         there = self._device.push(path, path.name)
         try:
             answers = [self._bench(there, length, load_options) for length in PROMPTS]

@@ -66,7 +66,7 @@ def _time_prompts(model: Model) -> tuple[list[PromptTiming], int]:
 
 
 def _run(model: Model, length: int, seed: int) -> tuple[_Run, _Run, int]:
-    """A prompt and `DECODED` tokens after it, in a session of its own, and the session's bytes."""
+    """A prompt and `DECODED` tokens after it, in a separate session, and the session's bytes."""
     from phonelm import _native
 
     draw, size = random.Random(seed), model.tokenizer.vocab_size

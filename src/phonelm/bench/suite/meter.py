@@ -27,7 +27,7 @@ class Meter(Protocol):
 
 
 class LocalMeter:
-    """This machine, each model in a process of its own."""
+    """This machine, each model in a separate process."""
 
     def __init__(self) -> None:
         self.machine = machine_info()

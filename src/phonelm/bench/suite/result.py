@@ -14,7 +14,7 @@ from phonelm.files import fingerprint
 
 PARTS = ("attention", "ffn", "head", "norms", "overhead")
 """Of a pass's time: attention with its projections, FFN, output head, norms, all else."""
-# They change what a model answers and how far it reads, not what a token costs.
+# They change what a model answers and how far it reads, not the time per token.
 _COSTLESS = {"context_length": 2048, "norm_eps": 1e-5, "rope_theta": 10000.0}
 
 
@@ -37,17 +37,17 @@ class PromptTiming(_Record):
 
     @property
     def prefill_tok_s(self) -> float:
-        """Tokens of the prompt a second."""
+        """Tokens of the prompt per second."""
         return self.prompt_tokens / self.prefill_s.median
 
     @property
     def decode_tok_s(self) -> float:
-        """Tokens a second behind the prompt."""
+        """Tokens per second after the prompt."""
         return 1 / self.decode_s.median
 
 
 class Measured(Loaded, _Record):
-    """What the process that ran a model knows of it; keys and values are those of the longest prompt."""
+    """What the process that ran a model reports; keys and values are those of the longest prompt."""
 
     prompts: list[PromptTiming] = Field(min_length=1)
 

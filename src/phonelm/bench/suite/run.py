@@ -1,4 +1,4 @@
-"""Runs the suite: one model at a time, each in a process of its own, finished rows kept."""
+"""Runs the suite: one model at a time, each in a separate process; finished rows are kept."""
 
 from __future__ import annotations
 

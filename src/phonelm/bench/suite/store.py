@@ -1,4 +1,4 @@
-"""The suite's file: one JSON document a line, rows of any machines."""
+"""The suite's file: one JSON document per line, rows of any machines."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def suite_table(rows: Sequence[SuiteRow]) -> Table:
-    """A row a shape: tokens a second of prompts and behind them, and the peak memory."""
+    """A row per shape: tokens per second of prompts and after them, and the peak memory."""
     table = _table("the suite, tokens/s (medians)")
     table.add_column("model", overflow="fold")
     table.add_column("type", no_wrap=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write_page(design: Design, path: Path, progress: Progress) -> Path | None:
-    """Write `design.html`; a line says so where what draws its pictures is not installed."""
+    """Write `design.html`; a line says so where the library that draws its figures is not installed."""
     from phonelm.report import write_design_page
 
     try:

@@ -66,7 +66,7 @@ def _paint_quantization(canvas: Canvas, table: list[Record]) -> None:
     names = [record["type"] for record in table]
     for axes, series, title in (
         (panels[0], {"first_token_512_ms": "512 tokens"}, "time to the first token (ms)"),
-        (panels[1], {"decode_50_ms": "at 50", "decode_512_ms": "at 512"}, "decode, time a token (ms)"),
+        (panels[1], {"decode_50_ms": "at 50", "decode_512_ms": "at 512"}, "decode, time per token (ms)"),
     ):
         width = 0.8 / len(series)
         for index, (column, label) in enumerate(series.items()):

@@ -45,8 +45,8 @@ class Figure:
 def place_labels(axes: Axes, points: Sequence[Point], size: float = 7.0) -> None:
     """Write each point's name beside it where it covers no other name, no point and no legend.
 
-    A line leads to it where it stands off; a name that finds no place is left out. Call it when all else is
-    drawn: the layout stays as it is from then on.
+    A line leads to it where it is not beside its point; a name that finds no place is left out. Call it when
+    all else is drawn: the layout stays as it is from then on.
     """
     from math import nan
 

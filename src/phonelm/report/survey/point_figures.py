@@ -64,7 +64,7 @@ def _paint_accuracy(canvas: Canvas, table: list[Record]) -> None:
 
 
 def latency_figure(models: Sequence[MeasuredModel], device: str) -> Figure:
-    """Time to the first token and time a token against parameters."""
+    """Time to the first token and time per token against parameters."""
     table: list[Record] = []
     for model in models:
         for timing in model.row.prompts:
@@ -84,7 +84,7 @@ def latency_figure(models: Sequence[MeasuredModel], device: str) -> Figure:
     return Figure(
         "latency",
         f"Latency against parameters, Q4_0, {device}",
-        "Medians of two or three rounds; the table has the range. Decode is the time of a token behind a "
+        "Medians of two or three rounds; the table has the range. Decode is the time per token after a "
         "prompt of 50 or 512 tokens.",
         table,
         (9.6, 5.4),
@@ -94,7 +94,7 @@ def latency_figure(models: Sequence[MeasuredModel], device: str) -> Figure:
 
 def _paint_latency(canvas: Canvas, table: list[Record]) -> None:
     panels = canvas.subplots(1, 2)
-    titles = {"first_token_ms": "time to the first token (ms)", "decode_ms": "decode, time a token (ms)"}
+    titles = {"first_token_ms": "time to the first token (ms)", "decode_ms": "decode, time per token (ms)"}
     lengths = sorted({record["prompt_tokens"] for record in table})
     for axes, (column, title) in zip(panels, titles.items(), strict=True):
         for length, colour, marker in zip(lengths, SAFE, MARKERS, strict=False):
@@ -152,7 +152,7 @@ def _paint_memory(canvas: Canvas, table: list[Record]) -> None:
 
 
 def shape_figure(models: Sequence[MeasuredModel], device: str) -> Figure:
-    """Time a parameter against the shape: what the arrangement of parameters costs."""
+    """Time per parameter against the shape: what the arrangement of parameters costs."""
     table: list[Record] = [
         {
             "model": model.label,
@@ -168,7 +168,7 @@ def shape_figure(models: Sequence[MeasuredModel], device: str) -> Figure:
     ]
     return Figure(
         "shape",
-        f"Time a parameter against the shape, Q4_0, {device}",
+        f"Time per parameter against the shape, Q4_0, {device}",
         "Hidden size over layers: deep and thin models to the left, shallow and wide ones to the right. "
         "At equal size, what is lower is faster.",
         table,
@@ -180,8 +180,8 @@ def shape_figure(models: Sequence[MeasuredModel], device: str) -> Figure:
 def _paint_shape(canvas: Canvas, table: list[Record]) -> None:
     panels = canvas.subplots(1, 2)
     columns = {
-        "decode_512_ms_per_billion": "decode at 512, a token\n(ms per billion parameters)",
-        "prefill_512_ms_per_token_billion": "prefill of 512, a token\n(ms per billion parameters)",
+        "decode_512_ms_per_billion": "decode at 512, per token\n(ms per billion parameters)",
+        "prefill_512_ms_per_token_billion": "prefill of 512, per token\n(ms per billion parameters)",
     }
     classes: dict[str, Callable[[float], bool]] = {
         "below 0.5B": lambda size: size < 500,
