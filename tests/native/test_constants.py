@@ -9,7 +9,9 @@ import c_library
 import numpy as np
 
 from phonelm import _native
+from phonelm.arch.arithmetic import BLOCKS
 from phonelm.engine.session import NUM_SINKS
+from phonelm.profile.tables import CHUNK_TOKENS, PANEL_ROWS
 
 NATIVE = Path(__file__).parents[2] / "native"
 
@@ -33,6 +35,12 @@ def test_no_token_is_the_header_s() -> None:
 
 
 def test_a_sliding_session_keeps_as_many_sinks_in_c_as_in_python() -> None:
-    text = (NATIVE / "capi" / "session.cpp").read_text()
-    (sinks,) = re.findall(r"kUsualSinks = (\d+);", text)
-    assert int(sinks) == NUM_SINKS
+    assert _native.NUM_SINKS == NUM_SINKS
+
+
+def test_panels_and_chunks_are_those_that_a_profile_measures() -> None:
+    assert (_native.PANEL_ROWS, _native.CHUNK_TOKENS) == (PANEL_ROWS, CHUNK_TOKENS)
+
+
+def test_blocks_of_tensor_types_are_those_of_arithmetic() -> None:
+    assert {name.upper(): block for name, block in BLOCKS.items()} == _native.TENSOR_BLOCKS

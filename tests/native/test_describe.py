@@ -14,11 +14,8 @@ from hypothesis import strategies as st
 
 from phonelm import _native
 from phonelm.arch import DecoderConfig, RopeScaling
-from phonelm.arch.arithmetic import BLOCKS
 from phonelm.arch.tensors import model_tensors
-from phonelm.engine.session import NUM_SINKS
 from phonelm.formats import write_gguf
-from phonelm.profile.tables import CHUNK_TOKENS, PANEL_ROWS
 
 LLAMA = DecoderConfig(
     vocab_size=288,
@@ -288,9 +285,3 @@ def test_other_architectures_are_refused(describe: Describe) -> None:
 def test_a_loaded_model_describes_itself(tiny_gguf: Path) -> None:
     model = _native.Model.load(str(tiny_gguf), num_threads=1)
     assert model.description == _native.describe(str(tiny_gguf))
-
-
-def test_constants_of_both_languages() -> None:
-    assert {name.upper(): block for name, block in BLOCKS.items()} == _native.TENSOR_BLOCKS
-    assert _native.NUM_SINKS == NUM_SINKS
-    assert (_native.PANEL_ROWS, _native.CHUNK_TOKENS) == (PANEL_ROWS, CHUNK_TOKENS)
