@@ -1,5 +1,5 @@
-# make install | demo | test | bench | cli | arm | fuzz. Everything goes into .venv; nothing outside this folder is
-# touched but PhoneLM's own cache folder (~/.cache/phonelm, or PHONELM_CACHE).
+# make install | demo | check | test | bench | cli | arm | fuzz. Everything goes into .venv; nothing outside
+# this folder is touched but PhoneLM's own cache folder (~/.cache/phonelm, or PHONELM_CACHE).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 NATIVE := $(shell find native -type f -not -name '*.py' -not -path 'native/fuzz/*')
 NINJA_JOBS ?= 2
 
-.PHONY: install demo test bench cli arm fuzz format lint native-check clean
+.PHONY: install demo check test bench cli arm fuzz format lint native-check clean
 
 install: $(INSTALLED)
 
@@ -50,6 +50,10 @@ native-check: install
 FUZZ_SECONDS ?= 6
 fuzz: install
 	native/fuzz/run.sh $(FUZZ_SECONDS)
+
+# The checks for every commit: lint, types and the tests that are not marked slow.
+check: install lint
+	$(BIN)/pytest -m "not slow" --durations=10
 
 # The tests that compare with a real model skip where it can not be fetched.
 test: install lint native-check fuzz

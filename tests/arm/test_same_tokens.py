@@ -20,7 +20,7 @@ Emulated = Callable[[str], Program]
 pytestmark = pytest.mark.slow
 
 TEXT = "Grüße aus Zürich — 東京 🙂 don't 123456 \t\r\n\n  x = f(y);\x00<|im_end|>"
-NUM_TOKENS = 12
+NUM_TOKENS = 6
 EXACT = "smollm2-135m-instruct"
 """The model whose tokens must be the same: in these texts no two are nearly as likely as each other."""
 TIE = 0.4
@@ -95,7 +95,9 @@ def test_real_models(native: Program, emulated: Emulated, real_model: Path) -> N
     def fastest(program: Program, prompt: str) -> list[int]:
         return program.greedy(real_model, prompt, NUM_TOKENS, isas_of(program)[-1])
 
-    runs = [(cpu, prompt) for cpu in CPUS for prompt in PROMPTS]
+    # Of the longer prompt both batches and single tokens are evaluated; the short one adds other batch sizes.
+    prompts = PROMPTS if real_model.stem == EXACT else PROMPTS[1:]
+    runs = [(cpu, prompt) for cpu in CPUS for prompt in prompts]
     programs = {cpu: emulated(cpu) for cpu in CPUS}
     # The emulator takes one core a thread.
     with ThreadPoolExecutor(os.cpu_count()) as pool:

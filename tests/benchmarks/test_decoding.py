@@ -17,6 +17,7 @@ def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_row_for_each_task(smollm2_gguf: Path) -> None:
     pytest.importorskip("llguidance")
     done = call(smollm2_gguf, "--rounds", 1, "--generate", 12, "--json")

@@ -47,6 +47,7 @@ def test_a_section_that_fails_is_told_and_ends_with_1(tiny_gguf: Path) -> None:
     assert "exceed the context" in document["failed"]["peers"]
 
 
+@pytest.mark.slow
 def test_without_peers_our_own_rows_remain(tiny_gguf: Path) -> None:
     counts = ("--prompt", "32", "--generate", "8", "--rounds", "1", "--threads", "1")
     done = call(str(tiny_gguf), "--only", "peers,load", "--peers", *counts, "--json")

@@ -59,6 +59,7 @@ def test_several_models_give_one_table(phonelm: Phonelm, tiny_gguf: Path) -> Non
     assert done.stderr.count("measuring ") == 2
 
 
+@pytest.mark.slow
 def test_dead_neurons_are_shown_by_layer_unless_they_are_computed(phonelm: Phonelm, relu_gguf: Path) -> None:
     done = phonelm("bench", relu_gguf, *SHORT, "--layers")
     assert done.returncode == 0, done.stderr
@@ -70,6 +71,7 @@ def test_dead_neurons_are_shown_by_layer_unless_they_are_computed(phonelm: Phone
     assert len(document["results"][0]["live_fractions"]) == 2
 
 
+@pytest.mark.slow
 def test_keys_and_values_in_int8_are_half_as_large(phonelm: Phonelm, tiny_gguf: Path) -> None:
     results = {}
     for kv in ("f16", "q8_0"):
@@ -126,6 +128,7 @@ def test_nothing_is_measured_when_one_model_cannot_run(
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_failure_later_leaves_the_other_results(
     phonelm: Phonelm, tiny_gguf: Path, unloadable_gguf: Path
 ) -> None:

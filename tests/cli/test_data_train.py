@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from phonelm.arch import DecoderConfig
 
 
@@ -15,6 +17,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_text_to_tokens_to_a_model(tmp_path: Path) -> None:
     text = "".join(f"sentence {n} has number {n % 17}.\n" for n in range(600))
     (tmp_path / "text.txt").write_text(text)

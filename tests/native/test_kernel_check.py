@@ -29,7 +29,7 @@ def choose(command: list[str], name: str) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_kernels_of_this_machine_under_sanitizers() -> None:
-    folder = built("kernel_check", "-DPHONELM_SANITIZE=ON", targets=("kernel_check",))
+    folder = built("sanitize", "-DPHONELM_SANITIZE=ON", targets=("kernel_check",))
     tables = compare([str(folder / "kernel_check")], num_cases=30)
     assert tables == _native.cpu_info()["isas"]
 

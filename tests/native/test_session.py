@@ -310,11 +310,10 @@ def test_numbers_can_be_read_while_another_thread_evaluates(model: Any) -> None:
     ids = english_tokens(model, 1000)
     thread = threading.Thread(target=session.prefill, args=(ids,))
     thread.start()
-    begun = time.perf_counter()
     counted = 0
     while thread.is_alive():
         counted += 1
         time.sleep(0.001)
-    # The interpreter's lock was free all the while.
-    assert counted > 20 * (time.perf_counter() - begun)
+    # With the interpreter's lock held by the prefill, this thread would get one turn, or two.
+    assert counted > 5
     assert session.position == len(ids)
