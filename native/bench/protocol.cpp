@@ -8,7 +8,7 @@
 #include "bench/request.h"
 #include "core/error.h"
 #include "core/memory.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "kernels/packed.h"
 
 namespace phonelm {

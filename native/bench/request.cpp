@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "graph/model.h"
 
 namespace phonelm {

@@ -31,19 +31,29 @@ Tokens advance(Speculation& speculation, GuardedSession& guarded, Sampler& sampl
 using namespace phonelm;
 
 void bind_sampler(nb::module_& m) {
+  const SamplerOptions defaults;
   nb::class_<Sampler>(m, "Sampler")
       .def(
           "__init__",
           [](Sampler* self, float temperature, int top_k, float top_p, float min_p, uint64_t seed) {
             new (self) Sampler(SamplerOptions{temperature, top_k, top_p, min_p, seed});
           },
-          "temperature"_a = 0.0f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f, "seed"_a = 0)
+          "temperature"_a = defaults.temperature, "top_k"_a = defaults.top_k, "top_p"_a = defaults.top_p,
+          "min_p"_a = defaults.min_p, "seed"_a = defaults.seed)
       .def(
           "choose",
           [](Sampler& sampler, const Logits& logits, const OptionalMask& mask) {
             return sampler.sample({logits.data(), logits.size()}, words(mask));
           },
-          "logits"_a, "mask"_a = nb::none());
+          "logits"_a, "mask"_a = nb::none())
+      .def_prop_ro_static("defaults", [defaults](nb::handle) {
+        nb::dict values;
+        values["temperature"] = defaults.temperature;
+        values["top_k"] = defaults.top_k;
+        values["top_p"] = defaults.top_p;
+        values["min_p"] = defaults.min_p;
+        return values;
+      });
   nb::class_<Speculation>(m, "Speculation")
       .def(
           "__init__", [](Speculation* self, const Tokens& prompt) { new (self) Speculation(prompt); },

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 
 namespace phonelm {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 
 namespace phonelm {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 
 namespace phonelm {
 

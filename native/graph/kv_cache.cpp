@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/f16.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 
 namespace phonelm {
 

@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "core/memory.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "graph/kv_cache.h"
 
 namespace phonelm {

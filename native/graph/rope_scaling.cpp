@@ -5,7 +5,7 @@
 #include <cstring>
 #include <numbers>
 
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "graph/rope.h"
 
 namespace phonelm {

@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/hash.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 
 namespace phonelm {
 

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "tokenizer/merges.h"
 #include "tokenizer/nfc.h"
 #include "tokenizer/pretokenize.h"

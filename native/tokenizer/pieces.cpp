@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "tokenizer/unicode.h"
 
 namespace phonelm {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "tokenizer/pieces.h"
 #include "tokenizer/text_index.h"
 #include "tokenizer/vocabulary_tokenizer.h"

@@ -1,7 +1,7 @@
 #include "tokenizer/tokenizer.h"
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/sentencepiece.h"
 

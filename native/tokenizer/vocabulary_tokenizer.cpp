@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "gguf/printable.h"
+#include "core/printable.h"
 #include "tokenizer/unicode.h"
 
 namespace phonelm {

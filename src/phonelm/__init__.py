@@ -15,18 +15,11 @@ __all__ = ["Grammar", "Model", "__version__", "load"]
 def __getattr__(name: str) -> Any:
     """Import the runtime or find the version when first asked, so that `import phonelm` stays instant."""
     if name == "__version__":
-        return _version()
+        from phonelm.version import package_version
+
+        return package_version()
     if name in ("Grammar", "Model", "load"):
         from phonelm import engine
 
         return getattr(engine, name)
     raise AttributeError(f"module 'phonelm' has no attribute {name!r}")
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("phonelm")
-    except PackageNotFoundError:
-        return "0+unknown"

@@ -28,6 +28,7 @@ class Tokenizer:
     def is_special(self, id: int) -> bool: ...
 
 class Sampler:
+    defaults: dict[str, float]
     def __init__(
         self,
         temperature: float = 0.0,

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from phonelm.version import package_version
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
@@ -105,10 +107,9 @@ def cache_folder() -> Path:
 
 def provenance(*, config: Any = None, seed: int | None = None, wall_s: float | None = None) -> dict[str, Any]:
     """How an artefact was made: version, machine, time, resolved configuration, seed, seconds it took."""
-    from phonelm import __version__
 
     return {
-        "phonelm": __version__,
+        "phonelm": package_version(),
         "python": platform.python_version(),
         "machine": {"system": platform.system(), "arch": platform.machine(), "cores": os.cpu_count()},
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -224,6 +224,36 @@ def test_greedy_text_of_several_equals_each_alone(model: Any) -> None:
     assert made == expected
 
 
+def test_several_under_masks_draw_what_each_draws_alone(tiny: Any) -> None:
+    rng = np.random.default_rng(5)
+    prompts = [some_tokens(count, seed=count) for count in (3, 9, 17)]
+    allowed = rng.random((12, len(prompts), 288)) < 0.05
+    masks = np.packbits(allowed, axis=-1, bitorder="little").view(np.uint32)
+
+    def prepared() -> tuple[list[Any], list[Any]]:
+        sessions = [tiny.new_session(64) for _ in prompts]
+        for session, prompt in zip(sessions, prompts, strict=True):
+            session.prefill(prompt[:-1])
+        return sessions, [_native.Sampler(temperature=1.0, seed=seed) for seed in range(len(prompts))]
+
+    sessions, samplers = prepared()
+    expected = []
+    for index, prompt in enumerate(prompts):
+        tokens = [prompt[-1]]
+        for step in masks:
+            tokens.append(sessions[index].step([tokens[-1]], samplers[index], step[index]))
+        expected.append(tokens)
+    sessions, samplers = prepared()
+    made = [[prompt[-1]] for prompt in prompts]
+    for step in masks:
+        _native.evaluate_batch(sessions, [[tokens[-1]] for tokens in made])
+        for index, tokens in enumerate(made):
+            tokens.append(sessions[index].sample(samplers[index], step[index]))
+    assert made == expected
+    for index, tokens in enumerate(made):
+        assert all(allowed[step, index, token] for step, token in enumerate(tokens[1:]))
+
+
 def test_batches_that_make_no_sense_are_refused_and_change_nothing(tiny: Any, tiny_gguf: Path) -> None:
     one, two = tiny.new_session(16), tiny.new_session(16)
     other = _native.Model.load(str(tiny_gguf)).new_session(16)

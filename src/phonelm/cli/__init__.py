@@ -71,9 +71,9 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from phonelm import __version__
+        from phonelm.version import package_version
 
-        print(f"phonelm {__version__}")
+        print(f"phonelm {package_version()}")
         raise typer.Exit
 
 

@@ -8,6 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonelm.cli.grammars import GrammarFile, JsonSchemaFile, Lookup, read_grammar
+from phonelm.cli.options import (
+    CHAT,
+    Context,
+    KvType,
+    Lora,
+    MinP,
+    ModelName,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+    load_model,
+)
 
 if TYPE_CHECKING:
     from phonelm.engine import Model
@@ -16,25 +29,20 @@ _HELP = "Ctrl-C stops an answer, /clear forgets the conversation, /exit or Ctrl-
 
 
 def chat(
-    model: Annotated[str, typer.Argument(help="GGUF file, run folder, Hugging Face folder or known name.")],
+    model: ModelName,
     system: Annotated[str | None, typer.Option(help="Instruction that opens the conversation.")] = None,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", "-n", help="Tokens of an answer at most.")
-    ] = 1024,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 0.3,
-    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.9,
-    min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the best.")] = 0.0,
+    ] = CHAT.max_tokens,
+    temperature: Temperature = CHAT.temperature,
+    top_k: TopK = 0,
+    top_p: TopP = CHAT.top_p,
+    min_p: MinP = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes the answers repeatable.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")
-    ] = None,
-    context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
-    kv: Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")] = "f16",
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
-    ] = None,
+    threads: Threads = None,
+    context: Context = None,
+    kv: KvType = "f16",
+    lora: Lora = None,
     json_schema: JsonSchemaFile = None,
     grammar: GrammarFile = None,
     lookup: Lookup = False,
@@ -48,7 +56,7 @@ def chat(
     Example:
       phonelm chat smollm2-135m-instruct --system "Answer in one sentence."
     """
-    from phonelm.engine import SamplingOptions, load, parse_adapter
+    from phonelm.engine import SamplingOptions
 
     options = {
         "max_tokens": max_tokens,
@@ -60,8 +68,7 @@ def chat(
     }
     SamplingOptions(**options)  # type: ignore[arg-type]
     rule = read_grammar(json_schema, grammar)
-    adapters = [parse_adapter(text) for text in lora or ()]
-    with load(model, num_threads=threads, context_length=context, adapters=adapters, kv_type=kv) as loaded:
+    with load_model(model, threads, context, kv, lora) as loaded:
         # Refuses a model that cannot chat before the first question is typed.
         loaded.chat_ids([{"role": "user", "content": "Hello"}])
         if sys.stdin.isatty():

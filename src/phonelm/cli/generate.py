@@ -9,32 +9,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonelm.cli.grammars import GrammarFile, JsonSchemaFile, Lookup, read_grammar
+from phonelm.cli.options import (
+    GENERATE,
+    Context,
+    KvType,
+    Lora,
+    MinP,
+    ModelName,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+    load_model,
+)
 
 if TYPE_CHECKING:
     from phonelm.engine import Generation
 
 
 def generate(
-    model: Annotated[str, typer.Argument(help="GGUF file, run folder, Hugging Face folder or known name.")],
+    model: ModelName,
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to continue; - reads standard input.")],
-    max_tokens: Annotated[int, typer.Option("--max-tokens", "-n", help="Tokens to make at most.")] = 128,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time.")] = 0.7,
-    top_k: Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")] = 0.95,
-    min_p: Annotated[float, typer.Option(help="Drop tokens less likely than this share of the best.")] = 0.0,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", "-n", help="Tokens to make at most.")
+    ] = GENERATE.max_tokens,
+    temperature: Temperature = GENERATE.temperature,
+    top_k: TopK = 0,
+    top_p: TopP = GENERATE.top_p,
+    min_p: MinP = 0.0,
     seed: Annotated[int | None, typer.Option(help="Makes the draw repeatable.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")
-    ] = None,
-    context: Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")] = None,
-    kv: Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")] = "f16",
+    threads: Threads = None,
+    context: Context = None,
+    kv: KvType = "f16",
     slide: Annotated[
         bool, typer.Option("--slide", help="Drop the oldest tokens when the context is full, and continue.")
     ] = False,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
-    ] = None,
+    lora: Lora = None,
     json_schema: JsonSchemaFile = None,
     grammar: GrammarFile = None,
     lookup: Lookup = False,
@@ -49,12 +59,9 @@ def generate(
       phonelm generate smollm2-135m-instruct --prompt "Once upon a time" --max-tokens 64 --seed 1
       phonelm generate smollm2-135m-instruct --prompt "A pet as JSON: " --json-schema pet.json
     """
-    from phonelm.engine import load, parse_adapter
-
     text = sys.stdin.read() if prompt == "-" else prompt
     rule = read_grammar(json_schema, grammar)
-    adapters = [parse_adapter(text) for text in lora or ()]
-    with load(model, num_threads=threads, context_length=context, adapters=adapters, kv_type=kv) as loaded:
+    with load_model(model, threads, context, kv, lora) as loaded:
         pieces = loaded.generate(
             text,
             max_tokens=max_tokens,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from pathlib import Path
 from types import TracebackType
 
 from phonelm.devices.machine import MachineInfo, kernels_fingerprint, machine_info
@@ -70,25 +69,3 @@ class LocalDevice(Device):
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def open_device(name: str = "local", program: Path | str | None = None) -> Device:
-    """Connect to `local`, `adb` (the only phone that is connected), `adb:SERIAL` or `ssh:HOST`.
-
-    `program` is a static `phonelm-cli` for the device (see `program.find_program`).
-    Raises `DeviceError` for a device that is not there or cannot run the program.
-    """
-    kind, _, which = name.partition(":")
-    if kind == "adb":
-        from phonelm.devices.adb import AdbDevice
-
-        return AdbDevice(which, program)
-    if kind == "ssh" and which:
-        from phonelm.devices.ssh import SshDevice
-
-        return SshDevice(which, program)
-    if name != "local":
-        raise DeviceError(f"device {name!r} is none of: local, adb, adb:SERIAL, ssh:HOST")
-    if program is not None:
-        raise DeviceError("a program is for a device behind adb or ssh; this machine is measured without one")
-    return LocalDevice()

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phonelm.files import cache_folder, file_states, fingerprint
+from phonelm.version import package_version
 
 if TYPE_CHECKING:
     from phonelm import _native
-    from phonelm.engine.model import Model
     from phonelm.formats import AdapterBase
 
 AdapterSource = str | Path | tuple[str | Path, float]
 """A GGUF adapter or a peft folder, alone or with a factor for what it adds."""
 
 
-def load_adapters(model: Model, sources: Sequence[AdapterSource]) -> _native.Adapters | None:
+def load_adapters(
+    model: _native.Model, metadata: Mapping[str, Any], sources: Sequence[AdapterSource]
+) -> _native.Adapters | None:
     """The adapters' sum over a model's matrices; None for none.
 
     Raises `ValueError` for what is no LoRA adapter, one of another model, a scale that is not finite, and
@@ -29,8 +31,8 @@ def load_adapters(model: Model, sources: Sequence[AdapterSource]) -> _native.Ada
     if isinstance(sources, str | Path):
         raise ValueError(f"adapters is {str(sources)!r}; give a list of them")
     pairs = [_with_scale(source) for source in sources]
-    named = [(str(_as_gguf(model, Path(path).expanduser())), scale) for path, scale in pairs]
-    return _native.Adapters.load(model.native, named) if named else None
+    named = [(str(_as_gguf(model, metadata, Path(path).expanduser())), scale) for path, scale in pairs]
+    return _native.Adapters.load(model, named) if named else None
 
 
 def parse_adapter(text: str) -> AdapterSource:
@@ -53,31 +55,30 @@ def _with_scale(source: AdapterSource) -> tuple[str | Path, float]:
     return path, float(scale)
 
 
-def _as_gguf(model: Model, path: Path) -> Path:
+def _as_gguf(model: _native.Model, metadata: Mapping[str, Any], path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"no adapter at {path}; give a GGUF adapter or a folder that peft saved")
-    return _converted(path, _base_of(model), _weight_type(model)) if path.is_dir() else path
+    return _converted(path, _base_of(model, metadata), _weight_type(model)) if path.is_dir() else path
 
 
-def _base_of(model: Model) -> AdapterBase:
+def _base_of(model: _native.Model, metadata: Mapping[str, Any]) -> AdapterBase:
     from phonelm.formats import AdapterBase
 
-    shapes = {name: tuple(shape[::-1]) for name, shape in model.native.tensor_shapes.items()}
-    return AdapterBase.from_gguf(model.metadata, shapes)
+    shapes = {name: tuple(shape[::-1]) for name, shape in model.tensor_shapes.items()}
+    return AdapterBase.from_gguf(metadata, shapes)
 
 
-def _weight_type(model: Model) -> str:
+def _weight_type(model: _native.Model) -> str:
     """Float32 over a model of float32; else half of it is read at each token, and nothing would show."""
-    return "f32" if model.native.tensor_types.get("blk.0.attn_output.weight") == "F32" else "f16"
+    return "f32" if model.tensor_types.get("blk.0.attn_output.weight") == "F32" else "f16"
 
 
 def _converted(folder: Path, base: AdapterBase, weight_type: str) -> Path:
     """The GGUF adapter of a peft folder for a model's shape, made once for each state of the folder."""
-    from phonelm import __version__
     from phonelm.formats import convert_adapter
 
     place = fingerprint([str(folder.resolve()), base, weight_type])[:8]
-    state = fingerprint([__version__, *file_states(folder)])
+    state = fingerprint([package_version(), *file_states(folder)])
     out = cache_folder() / "adapters" / f"{folder.resolve().name}-{place}-{state}.gguf"
     if not out.is_file():
         out.parent.mkdir(parents=True, exist_ok=True)

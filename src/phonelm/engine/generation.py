@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from phonelm.engine.decoding import Decoder
 from phonelm.engine.streaming import TextStream
@@ -59,6 +59,17 @@ class SamplingOptions:
         if self.seed is None:
             object.__setattr__(self, "seed", secrets.randbits(32))
         _require(0 <= (self.seed or 0) < 2**64, f"seed is {self.seed}; give a number from 0 to 2^64 - 1")
+
+    @classmethod
+    def from_keywords(cls, options: Mapping[str, Any], **defaults: Any) -> SamplingOptions:
+        """Return the options that a method was given as keywords; `stop` may be one text.
+
+        `defaults` are the method's own. Raises `ValueError` as the class does, `TypeError` for a keyword that
+        is no option.
+        """
+        merged = {**defaults, **options}
+        stop = merged.get("stop", ())
+        return cls(**{**merged, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
 
 
 def _require(condition: bool, message: str) -> None:

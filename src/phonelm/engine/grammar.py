@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from phonelm.engine.constraint import Constraint, TokenMask
+from phonelm.engine.grammar_vocabulary import import_llguidance
 
 if TYPE_CHECKING:
-    from phonelm import _native
     from phonelm.engine.tokenizer import Tokenizer
 
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
@@ -28,7 +28,7 @@ class Grammar:
     def __init__(self, source: str) -> None:
         """Take a grammar in llguidance's own form; see the class methods."""
         self._source = source
-        is_error, messages = _llguidance().LLMatcher.validate_grammar_with_warnings(source)
+        is_error, messages = import_llguidance().LLMatcher.validate_grammar_with_warnings(source)
         if is_error:
             raise ValueError(f"the grammar does not compile: {_one_line(messages[0])}")
 
@@ -39,7 +39,7 @@ class Grammar:
         Keywords that are not supported are refused; unknown ones are annotations, as the standard says. The
         text is on one line with `", "` and `": "`; `"x-guidance"` in the schema changes that.
         """
-        matcher = _llguidance().LLMatcher
+        matcher = import_llguidance().LLMatcher
         if isinstance(schema, str):
             schema = _parsed(schema)
         if not isinstance(schema, Mapping):
@@ -52,7 +52,7 @@ class Grammar:
     @classmethod
     def gbnf(cls, text: str) -> Grammar:
         """Return the grammar of a GBNF text, llama.cpp's form; its rule `root` is the start."""
-        _llguidance()
+        import_llguidance()
         from llguidance.gbnf_to_lark import gbnf_to_lark
 
         _refuse_twice(re.findall(r"^[ \t]*([\w-]+)[ \t]*::=", text, re.MULTILINE))
@@ -65,16 +65,16 @@ class Grammar:
     @classmethod
     def regex(cls, pattern: str) -> Grammar:
         """Return the grammar of texts that a regular expression (Rust's syntax) matches as a whole."""
-        return cls(_llguidance().LLMatcher.grammar_from_regex(pattern))
+        return cls(import_llguidance().LLMatcher.grammar_from_regex(pattern))
 
     @classmethod
     def lark(cls, text: str) -> Grammar:
         """Return the grammar of a Lark text in llguidance's dialect; its rule `start` is the start."""
-        return cls(_llguidance().LLMatcher.grammar_from_lark(text))
+        return cls(import_llguidance().LLMatcher.grammar_from_lark(text))
 
     def constraint(self, tokenizer: Tokenizer) -> GrammarConstraint:
         """Return the state of one answer's start, for a model's tokens."""
-        return GrammarConstraint(_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source))
+        return GrammarConstraint(import_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source))
 
 
 class GrammarConstraint:
@@ -125,41 +125,6 @@ def rule_of(
     if constraint is not None:
         raise ValueError("a grammar and a constraint are both given; give one")
     return grammar.constraint(tokenizer)
-
-
-class _Vocabulary:
-    """A tokenizer as llguidance wants it."""
-
-    is_tokenizer_wrapper = True
-
-    def __init__(self, native: _native.Tokenizer) -> None:
-        ids = range(native.vocab_size)
-        self.eos_token_id = native.eos_id
-        self.bos_token_id = native.bos_id if native.bos_id >= 0 else None
-        self.tokens = [native.token_bytes(token, True) for token in ids]
-        self.special_token_ids = [token for token in ids if native.is_special(token)]
-        self._encode = native.encode
-
-    def __call__(self, text: str | bytes) -> list[int]:
-        return self._encode(text)
-
-
-def compile_vocabulary(native: _native.Tokenizer) -> Any:
-    """Return llguidance's form of a vocabulary: some tenths of a second for 50,000 tokens."""
-    if not native.stop_ids:
-        raise ValueError("this model has no token that ends a text; a grammar needs one")
-    return _llguidance().LLTokenizer(_Vocabulary(native), eos_token=sorted(native.stop_ids))
-
-
-def _llguidance() -> Any:
-    try:
-        import llguidance
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "grammars need llguidance, which is not installed; run: pip install 'phonelm[grammar]'",
-            name="llguidance",
-        ) from error
-    return llguidance
 
 
 def _refuse_twice(rules: list[str]) -> None:

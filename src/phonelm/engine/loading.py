@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from phonelm.engine import store
 from phonelm.engine.adapters import AdapterSource
 from phonelm.engine.model import Model
+from phonelm.engine.store import KNOWN, find, local_path
 from phonelm.files import cache_folder, file_states, fingerprint
+from phonelm.version import package_version
 
 
 def load(
@@ -54,14 +55,14 @@ def resolve(model: str | Path) -> Path:
 
 
 def _by_name(name: str) -> Path:
-    known = store.find(name)
+    known = find(name)
     if known is None:
-        names = ", ".join(sorted(store.KNOWN))
+        names = ", ".join(sorted(KNOWN))
         raise FileNotFoundError(
             f"no model at {name}; give a .gguf file, a run folder, a Hugging Face folder "
             f"or a known name ({names})"
         )
-    path = store.local_path(known)
+    path = local_path(known)
     if path is None:
         raise FileNotFoundError(f"{known.name} is not on this machine yet; run: phonelm pull {known.name}")
     return path
@@ -80,11 +81,10 @@ def _in_folder(folder: Path) -> Path:
 
 def _converted(folder: Path) -> Path:
     """GGUF of a Hugging Face folder, in f16: the common type that is nearest to the checkpoint."""
-    from phonelm import __version__
     from phonelm.formats import convert_checkpoint
 
     place = fingerprint(str(folder.resolve()))[:8]
-    state = fingerprint([__version__, *file_states(folder)])
+    state = fingerprint([package_version(), *file_states(folder)])
     out = cache_folder() / "converted" / f"{folder.resolve().name}-{place}-{state}.gguf"
     if not out.is_file():
         out.parent.mkdir(parents=True, exist_ok=True)

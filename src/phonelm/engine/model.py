@@ -73,7 +73,7 @@ class Model:
         self.kv_type = kv_type
         self._pool = SessionPool(idle_sessions, self._new_session)
         self._lock = threading.Lock()
-        self._adapters: _native.Adapters | None = load_adapters(self, adapters)
+        self._adapters: _native.Adapters | None = load_adapters(self._native, self.metadata, adapters)
 
     @cached_property
     def config(self) -> DecoderConfig:
@@ -97,7 +97,7 @@ class Model:
         began with. Raises `ValueError` for what is no LoRA adapter of this model or does not fit into memory,
         `FileNotFoundError` for no file; then the adapters at hand stay.
         """
-        loaded = load_adapters(self, adapters)
+        loaded = load_adapters(self.native, self.metadata, adapters)
         with self._lock:
             self._adapters = loaded
         # Their keys and values are those of other weights.
@@ -130,8 +130,17 @@ class Model:
         drafts tokens from repeated text, which changes the speed but no token. Raises `ValueError`
         for an empty prompt, one longer than the context (unless that slides), and an option out of range.
         """
-        options = SamplingOptions(
-            max_tokens, temperature, top_k, top_p, min_p, seed, _texts(stop), context_overflow
+        options = SamplingOptions.from_keywords(
+            {
+                "max_tokens": max_tokens,
+                "temperature": temperature,
+                "top_k": top_k,
+                "top_p": top_p,
+                "min_p": min_p,
+                "seed": seed,
+                "stop": stop,
+                "context_overflow": context_overflow,
+            }
         )
         rule = rule_of(self.tokenizer, grammar, constraint)
         return self._generation(self._prompt_ids(prompt, options), options, rule, lookup)
@@ -148,7 +157,7 @@ class Model:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give 1 or more")
-        sampling = SamplingOptions(**{"max_tokens": 256, **options, "stop": _texts(options.get("stop", ()))})
+        sampling = SamplingOptions.from_keywords(options, max_tokens=256)
         ids = [self._prompt_ids(prompt, sampling) for prompt in prompts]
         return run_batch(
             ids, self.tokenizer, sampling, batch_size, lambda one: self._take(one, sampling), self._keep
@@ -189,7 +198,7 @@ class Model:
         this one begins with is not evaluated again. Raises `ValueError` as `generate` and
         `apply_chat_template` do.
         """
-        sampling = SamplingOptions(**{"max_tokens": 512, **options, "stop": _texts(options.get("stop", ()))})
+        sampling = SamplingOptions.from_keywords(options, max_tokens=512)
         ids = self._prompt_ids(self.chat_ids(messages, tools), sampling)
         answer = self._generation(ids, sampling, rule_of(self.tokenizer, grammar, constraint), lookup)
         return answer if stream else "".join(answer)
@@ -208,7 +217,7 @@ class Model:
         that is longer than the model's, too short to slide, or does not fit into the memory left.
         """
         sinks = num_sinks if _is_sliding(context_overflow) else None
-        return Session(self, self._new_session(context_length or self.context_length, sinks))
+        return Session(self.tokenizer, self._new_session(context_length or self.context_length, sinks))
 
     def restore_session(self, path: str | Path, *, context_length: int | None = None) -> Session:
         """Return a saved session as it was; `context_length` None is that of the saved one.
@@ -217,14 +226,13 @@ class Model:
         another model or other adapters, and for a context that does not fit.
         """
         native = self.native.restore_session(str(path), context_length or 0, self._adapters)
-        return Session(self, native)
+        return Session(self.tokenizer, native)
 
     def chat_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
     ) -> list[int]:
         """Return the token ids a conversation is evaluated as."""
-        text = self.tokenizer.apply_chat_template(messages, tools=tools)
-        return self.tokenizer.encode_prompt(text, parse_special=True)
+        return self.tokenizer.chat_ids(messages, tools)
 
     def loglikelihood(self, context: str, continuation: str) -> tuple[float, bool]:
         """Return (natural-log probability of `continuation` after `context`, whether greedy would say it).
@@ -343,7 +351,3 @@ class Model:
 
 def _is_sliding(context_overflow: ContextOverflow) -> bool:
     return SamplingOptions(context_overflow=context_overflow).context_overflow == "slide"
-
-
-def _texts(stop: str | Sequence[str]) -> tuple[str, ...]:
-    return (stop,) if isinstance(stop, str) else tuple(stop)

@@ -1,4 +1,4 @@
-"""One sequence on a model: evaluated once, continued, forked, saved and restored."""
+"""A session: a text that is evaluated once and then continued, forked, saved and restored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phonelm.engine.session_pool import common_prefix
 
 if TYPE_CHECKING:
     from phonelm import _native
-    from phonelm.engine.model import Model
+    from phonelm.engine.tokenizer import Tokenizer
 
 NUM_SINKS = 4
 """Tokens at the beginning that a sliding context keeps, as in StreamingLLM (arXiv 2309.17453)."""
@@ -29,8 +29,8 @@ class Session:
     after `close`.
     """
 
-    def __init__(self, model: Model, native: _native.Session) -> None:
-        self._model = model
+    def __init__(self, tokenizer: Tokenizer, native: _native.Session) -> None:
+        self._tokenizer = tokenizer
         self._session: _native.Session | None = native
         self._known: list[int] = native.tokens
         self._run: Generation | None = None
@@ -50,7 +50,7 @@ class Session:
     @property
     def text(self) -> str:
         """The tokens so far as text."""
-        return self._model.tokenizer.decode(self.tokens)
+        return self._tokenizer.decode(self.tokens)
 
     @property
     def position(self) -> int:
@@ -78,7 +78,7 @@ class Session:
         **options: Any,
     ) -> Generation:
         """Continue the text so far with `text` (or token ids) put after it; options as `Model.generate`."""
-        rule = rule_of(self._model.tokenizer, grammar, constraint)
+        rule = rule_of(self._tokenizer, grammar, constraint)
         options = {"max_tokens": 256, **options}
         self._settle()
         return self._start(self._known + self._encoded(text), options, rule, lookup)
@@ -97,10 +97,10 @@ class Session:
 
         Raises `ValueError` where the context has slid past the place where the two part.
         """
-        rule = rule_of(self._model.tokenizer, grammar, constraint)
+        rule = rule_of(self._tokenizer, grammar, constraint)
         options = {"max_tokens": 512, **options}
         self._settle()
-        ids = self._model.chat_ids(messages, tools)
+        ids = self._tokenizer.chat_ids(messages, tools)
         self.native.truncate(common_prefix(self.native.tokens, ids[:-1]))
         return self._start(ids, options, rule, lookup)
 
@@ -114,7 +114,7 @@ class Session:
         """Return an independent session that begins with the same tokens; `ValueError` once it has slid."""
         self._settle()
         length = self.native.context_length if context_length is None else context_length
-        return Session(self._model, self.native.fork(self.native.position, length))
+        return Session(self._tokenizer, self.native.fork(self.native.position, length))
 
     def save(self, path: str | Path) -> None:
         """Write the session to a file, whole or not at all; `OSError` where that fails.
@@ -140,14 +140,12 @@ class Session:
     def _encoded(self, text: str | Sequence[int]) -> list[int]:
         if not isinstance(text, str):
             return [int(token) for token in text]
-        tokenizer = self._model.tokenizer
-        return tokenizer.encode(text) if self._known else tokenizer.encode_prompt(text)
+        return self._tokenizer.encode(text) if self._known else self._tokenizer.encode_prompt(text)
 
     def _start(
         self, ids: list[int], options: dict[str, Any], rule: Constraint | None, lookup: bool
     ) -> Generation:
-        stop = options.get("stop", ())
-        sampling = SamplingOptions(**{**options, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+        sampling = SamplingOptions.from_keywords(options)
         native = self.native
         if not ids:
             raise ValueError("the session is empty; give at least one token of text")
@@ -159,7 +157,7 @@ class Session:
         if native.position == len(ids) and not native.logits_are_current:
             native.truncate(len(ids) - 1)
         self._known = ids
-        self._run = Generation(native, ids, self._model.tokenizer, sampling, constraint=rule, lookup=lookup)
+        self._run = Generation(native, ids, self._tokenizer, sampling, constraint=rule, lookup=lookup)
         return self._run
 
     def _end_run(self) -> None:

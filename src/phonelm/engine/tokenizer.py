@@ -65,7 +65,7 @@ class Tokenizer:
     @cached_property
     def grammar_vocabulary(self) -> Any:
         """The tokens as the grammar engine reads them, made when a grammar first needs them."""
-        from phonelm.engine.grammar import compile_vocabulary
+        from phonelm.engine.grammar_vocabulary import compile_vocabulary
 
         return compile_vocabulary(self._native)
 
@@ -93,6 +93,12 @@ class Tokenizer:
         Raises `ValueError` for a model without template, messages it refuses and tools it ignores.
         """
         return self.chat_template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
+
+    def chat_ids(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> list[int]:
+        """Return the token ids a conversation is evaluated as. Raises as `apply_chat_template`."""
+        return self.encode_prompt(self.apply_chat_template(messages, tools=tools), parse_special=True)
 
     def _special_tokens(self) -> dict[str, str]:
         names = {"bos_token": self.bos_id, "eos_token": self.eos_id}

@@ -113,6 +113,10 @@ def lacking_features(config: DecoderConfig) -> Iterator[str]:
         yield f"activation = {values['activation']}"
     if values["rope_scaling"] not in kind.scalings:
         yield f"rope_scaling = {values['rope_scaling']}"
+    if len({layer.mixer.window for layer in config.layers} - {None}) > 1:
+        yield "different windows"
+    if not all(_rotates_alike(layer, rotating_layer(config)) for layer in dict.fromkeys(config.layers)):
+        yield "different ropes"
     if name == "smollm3" and values["rope_layers"] != smollm3_rope_layers(config.num_layers):
         yield "these rope_layers; all but every fourth must rotate"
 
@@ -160,6 +164,15 @@ def _values(config: DecoderConfig) -> dict[str, Any]:
         "rope_table": rope.table if rope else "float",
         "rope_scaling": rope.scaling.kind if rope and rope.scaling else None,
     }
+
+
+def _rotates_alike(layer: Layer, first: Layer) -> bool:
+    """Whether a layer rotates as the first one does, or with a window by a base of its own, not scaled."""
+    rope, other = layer.mixer.rope, first.mixer.rope
+    if rope is None or other is None or rope == other:
+        return True
+    of_window = other.model_copy(update={"theta": rope.theta, "scaling": None})
+    return layer.mixer.window is not None and rope == of_window
 
 
 def _same_in_all(layer: Layer) -> Layer:

@@ -13,6 +13,7 @@ from phonelm.pipeline.recipe import Recipe
 from phonelm.pipeline.stage import Context, Outcome, Stage, StageRecord, read_record
 from phonelm.pipeline.stages import STAGES
 from phonelm.progress import Progress
+from phonelm.version import package_version
 
 
 def build(
@@ -51,11 +52,10 @@ def _bring_up_to_date(stage: Stage, context: Context, records: dict[str, StageRe
 
 
 def _fingerprint(stage: Stage, recipe: Recipe, records: dict[str, StageRecord]) -> str:
-    from phonelm import __version__
 
     inputs = {name: records[name].digest for name in stage.needs}
     own = {"settings": stage.settings(recipe), "state": stage.state(recipe)}
-    return fingerprint({**own, "inputs": inputs, "version": __version__})
+    return fingerprint({**own, "inputs": inputs, "version": package_version()})
 
 
 def _record(stage: Stage, recipe: Recipe, wanted: str, outcome: Outcome, seconds: float) -> StageRecord:

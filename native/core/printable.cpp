@@ -1,4 +1,4 @@
-#include "gguf/printable.h"
+#include "core/printable.h"
 
 #include <cstdint>
 

@@ -1,0 +1,47 @@
+"""Options shared by the verbs that make text: how tokens are drawn and how the model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from phonelm.engine import Model
+
+ModelName = Annotated[str, typer.Argument(help="GGUF file, run folder, Hugging Face folder or known name.")]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token each time.")]
+TopK = Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: from all.")]
+TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")]
+MinP = Annotated[float, typer.Option(help="Drop tokens less likely than this share of the best.")]
+Threads = Annotated[int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")]
+Context = Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")]
+KvType = Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
+]
+
+
+@dataclass(frozen=True)
+class VerbDefaults:
+    """The sampling options in which a verb differs from the engine's, whose own defaults are greedy."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+
+
+GENERATE = VerbDefaults(max_tokens=128, temperature=0.7, top_p=0.95)
+"""A continuation is read once: varied text, and a length that fits a screen."""
+CHAT = VerbDefaults(max_tokens=1024, temperature=0.3, top_p=0.9)
+"""An answer should be right before it is varied, and ends by itself long before its limit."""
+
+
+def load_model(name: str, threads: int | None, context: int | None, kv: str, lora: list[str] | None) -> Model:
+    """Load the model with the options given. Raises `ValueError` as `engine.load` and `parse_adapter` do."""
+    from phonelm.engine import load, parse_adapter
+
+    adapters = [parse_adapter(text) for text in lora or ()]
+    return load(name, num_threads=threads, context_length=context, adapters=adapters, kv_type=kv)
