@@ -12,7 +12,7 @@ namespace phonelm {
 struct LayerSizes {
   TensorType type = TensorType::Q4_0;  // of the weights
   int hidden_size = kPanelRows;
-  LayerShape shape;
+  LayerShape shape{};
   int num_layers = 1;  // of the KV cache
   int num_tokens = 1;
   int context = 1;

@@ -96,7 +96,8 @@ nb::dict uniform_operators(int vocab_size, const UniformShapes& shapes, const st
     }
   }
   nb::dict by_name;
-  for (auto& [name, of_operator] : columns) by_name[nb::str(name.data(), name.size())] = to_dict(std::move(of_operator));
+  for (auto& [name, of_operator] : columns)
+    by_name[nb::str(name.data(), name.size())] = to_dict(std::move(of_operator));
   return by_name;
 }
 

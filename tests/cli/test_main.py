@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.core import TyperCommand
 
 from phonelm import __version__
-from phonelm.cli import VERBS
+from phonelm.cli import VERBS, load_verb
 
 Phonelm = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -20,7 +21,23 @@ def test_help_lists_the_verbs_and_imports_nothing_heavy(phonelm: Phonelm, comman
     assert done.returncode == 0
     assert all(f"  {verb} " in done.stdout for verb in VERBS)
     code = (
-        "import sys; from phonelm.cli import make_app; make_app(); "
+        "import sys; from phonelm.cli import main; sys.argv[1:] = ['--help']\n"
+        "try: main()\n"
+        "finally: assert not {'numpy', 'pydantic', 'phonelm.cli.build'} & set(sys.modules), sys.modules"
+    )
+    assert subprocess.run([*command[:2], code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_short_help_is_that_of_the_verb(verb: str) -> None:
+    wide = 200
+    listed = TyperCommand(verb, help=VERBS[verb])
+    assert listed.get_short_help_str(wide) == load_verb(verb).get_short_help_str(wide)
+
+
+def test_no_verb_imports_anything_heavy_before_it_runs(command: list[str]) -> None:
+    code = (
+        "import sys; from phonelm.cli import VERBS, load_verb; [load_verb(verb) for verb in VERBS]; "
         "assert not {'numpy', 'torch', 'pydantic'} & set(sys.modules), sys.modules.keys()"
     )
     assert subprocess.run([*command[:2], code], check=False).returncode == 0
@@ -41,6 +58,7 @@ def test_version(phonelm: Phonelm) -> None:
     ("arguments", "message"),
     [
         (["frob"], "No such command 'frob'"),
+        (["generat"], "Did you mean 'generate'?"),
         (["generate", "model.gguf"], "Missing option '--prompt'"),
         (["models", "--frob"], "--frob"),
         (["generate", "model.gguf", "-p", "hi", "-n", "many"], "--max-tokens"),

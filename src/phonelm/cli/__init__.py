@@ -6,41 +6,79 @@ import importlib
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from phonelm.cli.errors import guarded, is_usage_error
 
-VERBS = (
-    "build",
-    "profile",
-    "search",
-    "data",
-    "train",
-    "quantize",
-    "generate",
-    "chat",
-    "bench",
-    "survey",
-    "pull",
-    "models",
-)
+VERBS = {
+    "build": "Design, train, quantize and run a model.",
+    "profile": (
+        "Measure a device: instruction sets, read bandwidth, and the cost of every operator of the runtime."
+    ),
+    "search": (
+        "Price every shape under a budget, choose one of the fastest, and measure whole models to prove it."
+    ),
+    "data": (
+        "Train a tokenizer on text and write the text as tokens; a folder that is up to date is left alone."
+    ),
+    "train": "Train a decoder; run again to go on after an interruption.",
+    "quantize": "Write a checkpoint as GGUF, with its tokenizer and chat template.",
+    "generate": "Continue a text and stream it to standard output.",
+    "chat": "Talk with a model in the terminal.",
+    "bench": "Measure the speed and memory of models.",
+    "survey": "Draw small language models on this device: accuracy, latency, memory and where they go.",
+    "pull": "Fetch a known model into the cache folder.",
+    "models": "List the models known by name, and those that are here.",
+}
+"""The verbs in the order of the help, each with the first sentence of its own help."""
 
 
-class _InOrder(TyperGroup):
-    """Lists the verbs as they stand in `VERBS`; typer puts those with subcommands last."""
+class _LazyVerbs(TyperGroup):
+    """Imports the module of the one verb that is asked for; the list of verbs needs none of them."""
 
     def list_commands(self, _context: object) -> list[str]:
         return list(VERBS)
 
+    def get_command(self, _context: object, name: str) -> Any:
+        return load_verb(name) if name in VERBS else None
+
+    def format_commands(self, _context: object, formatter: Any) -> None:
+        room = formatter.width - 6 - max(map(len, VERBS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (verb, TyperCommand(verb, help=text).get_short_help_str(room))
+                    for verb, text in VERBS.items()
+                ]
+            )
+
+    def resolve_command(self, context: Any, arguments: list[str]) -> Any:
+        # Typer proposes verbs for a mistyped one from `commands`, which are those it has been given.
+        self.commands = {verb: TyperCommand(verb) for verb in VERBS}
+        return super().resolve_command(context, arguments)
+
+
+def load_verb(verb: str) -> Any:
+    """Return the command of a verb, or the group of one with subcommands."""
+    module = importlib.import_module(f"phonelm.cli.{verb}")
+    if hasattr(module, "make_group"):
+        app = module.make_group()
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(verb)(guarded(getattr(module, verb)))
+    command = typer.main.get_command(app)
+    command.name = verb
+    return command
+
 
 def make_app() -> typer.Typer:
-    """Return the command with all its verbs; a verb imports what it needs when it runs."""
+    """Return the command with all its verbs; a verb is imported when it is asked for."""
     app = typer.Typer(
         name="phonelm",
-        cls=_InOrder,
+        cls=_LazyVerbs,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -48,12 +86,6 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for verb in VERBS:
-        module = importlib.import_module(f"phonelm.cli.{verb}")
-        if hasattr(module, "make_group"):
-            app.add_typer(module.make_group(), name=verb)
-        else:
-            app.command(verb)(guarded(getattr(module, verb)))
     return app
 
 

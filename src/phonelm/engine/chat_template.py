@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, NoReturn
-
-import jinja2
-from jinja2.ext import Extension, loopcontrols
-from jinja2.nodes import CallBlock, Node
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 CHATML = (
     "{% for message in messages %}"
@@ -32,11 +24,14 @@ class ChatTemplate:
     """
 
     def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
+        # Only a chat needs it: a text that is continued starts without it.
+        from phonelm.engine.template_environment import TemplateError, new_environment
+
         self.source = source
         self._special_tokens = dict(special_tokens or {})
         try:
-            self._template = _environment().from_string(source)
-        except (jinja2.TemplateError, RecursionError) as error:
+            self._template = new_environment().from_string(source)
+        except (TemplateError, RecursionError) as error:
             raise ValueError(
                 f"the model's chat template (tokenizer.chat_template) does not parse ({error}); "
                 "use generate with a plain prompt, or quantize the model again with a corrected one"
@@ -90,45 +85,3 @@ def _check(messages: Sequence[Message]) -> None:
             raise ValueError(
                 f'message {index} has no role; each message is {{"role": "user", "content": "..."}}'
             )
-
-
-class _GenerationBlock(Extension):
-    """`{% generation %}` marks the assistant's tokens for training; for inference it prints its body."""
-
-    tags = {"generation"}  # noqa: RUF012  (the name and kind jinja2 prescribes)
-
-    def parse(self, parser: Parser) -> Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return CallBlock(self.call_method("_body"), [], [], body).set_lineno(line)
-
-    def _body(self, caller: Any) -> str:
-        return str(caller())
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """Environment of transformers' `apply_chat_template`: the dialect templates on the hub are written in."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
-    return environment
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    # Jinja's own filter escapes HTML, which no model was trained on.
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)

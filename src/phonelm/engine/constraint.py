@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-TokenMask = NDArray[np.uint32]
+# A string: without a grammar a text is generated before numpy could be imported.
+TokenMask: TypeAlias = "NDArray[np.uint32]"
 """One bit per token: bit t % 32 of word t // 32 says whether token t may come next."""
 
 
@@ -44,6 +46,8 @@ class Constraint(Protocol):
 
 def new_mask(vocab_size: int) -> TokenMask:
     """Return a mask with no token allowed."""
+    import numpy as np
+
     return np.zeros((vocab_size + 31) // 32, np.uint32)
 
 

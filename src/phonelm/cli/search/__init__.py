@@ -16,7 +16,7 @@ def make_group() -> typer.Typer:
     """Return `search` as a command (its callback) with the group of its subcommands."""
     from phonelm.cli.search.design import search
 
-    group = typer.Typer(rich_markup_mode=None, subcommand_metavar="[COMMAND]")
+    group = typer.Typer(add_completion=False, rich_markup_mode=None, subcommand_metavar="[COMMAND]")
     group.callback(invoke_without_command=True)(guarded(search))
     for verb in SUBVERBS:
         module = importlib.import_module(f"phonelm.cli.{verb}")

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from phonelm import _native
+from phonelm.arch import DecoderConfig
+from phonelm.profile import DeviceProfile, machine_info
+from phonelm.search import Request
+from phonelm.search.measure import measure_models, require_this_machine
+from shapes import TINY
+from synthetic import synthetic_profile
+
+REQUEST = Request(prompt_tokens=16, output_tokens=32, context_length=64)
+
+
+def profile_of_here() -> DeviceProfile:
+    """A made-up profile but for the machine and its rates, which are this machine's of now."""
+    profile = synthetic_profile()
+    conditions = profile.conditions.model_copy(
+        update={"isa": _native.cpu_info()["isas"][-1], "probe_bytes": 2**22}
+    )
+    rates = conditions.probe(_native.OperatorBench().answer)
+    conditions = conditions.model_copy(update=rates._asdict())
+    return profile.model_copy(update={"machine": machine_info(), "conditions": conditions})
+
+
+@pytest.mark.slow
+def test_a_larger_model_takes_longer() -> None:
+    small = TINY.model_copy(update={"context_length": 128})
+    large = DecoderConfig.model_validate(small.model_dump() | {"num_layers": 24, "intermediate_size": 1024})
+    found = measure_models([small, large], REQUEST, profile_of_here(), rounds=1)
+    assert 0 < found[0].decode_ms < found[1].decode_ms
+    assert 0 < found[0].prefill_ms < found[1].prefill_ms
+    assert all(0 <= one.usual_share <= 1 and one.decode_spread >= 0 for one in found)
+
+
+def test_a_profile_of_another_machine_is_refused() -> None:
+    with pytest.raises(ValueError, match="of another machine"):
+        require_this_machine(synthetic_profile())
