@@ -36,7 +36,7 @@ class Bench {
   const Kernels& kernels() const { return kernels_; }
   ThreadPool& pool() const { return pool_; }
   size_t footprint() const { return options_.footprint_bytes; }
-  // Whether another measurement's team and kernels are these; footprint and time may be set anew.
+  // Whether another measurement's team and kernels are these; footprint and time may change.
   bool is_for(const BenchOptions& options) const;
   void set(const BenchOptions& options);
 

@@ -169,7 +169,7 @@ double BenchLayer::time_embed(int vocab_size) {
   const Scratch scratch(config_, sizes_.num_tokens, bench_.pool().num_threads());
   const Plan places = plan(nullptr);
   const std::vector<Pass> of_threads = passes(scratch, places);
-  // The calls are timed on a team of one, so that each wakes the measured team anew.
+  // The calls are timed on a team of one, so that each wakes the measured team again.
   ThreadPool single(1);
   return bench_.median_call(single, [&](int, int call) {
     for (size_t token = 0; token < tokens_.size(); ++token) {

@@ -67,7 +67,7 @@ double bench_attention(Bench& bench, int num_heads, int num_kv_heads, int head_d
   ModelConfig config;
   config.layers.assign(static_cast<size_t>(sizes.num_layers), sizes.shape);
   const KvCache cache(config, context, kv_type);
-  // Pages that were never written are all one page, which the first cache holds.
+  // Pages that were never written are all one page, which the L1 cache holds.
   cache.for_each_run(context, [](std::span<std::byte> run) { std::memset(run.data(), 0x3c, run.size()); });
   return BenchLayer(bench, sizes).time_attention(cache);
 }

@@ -3,7 +3,7 @@
 //   machine
 //   matmul type=q4_0 rows=1536 cols=576 tokens=1 footprint=67108864 min_ms=5 isa=dotprod threads=4
 // The answer is one line too: JSON of the machine; else a number (seconds of a call; of `bandwidth` bytes a
-// second, of `int8` operations a second); or "error: " and what is wrong with the request.
+// second, of `int8` operations per second); or "error: " and what is wrong with the request.
 #pragma once
 
 #include <mutex>

@@ -1,4 +1,4 @@
-// How fast memory gives a model's own weights: what bounds decode. Measured where they lie, because one
+// How fast memory delivers a model's own weights: what bounds decode. Measured where they lie, because one
 // allocation may lie in memory twice as fast as another's (another node of the host, say).
 #pragma once
 

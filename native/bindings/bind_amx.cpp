@@ -22,7 +22,7 @@ const Kernels& kernels_by_name(const std::string& name) {
   return name == "amx-emulated" ? emulated_amx_kernels() : select_kernels(name);
 }
 
-// Quantizes by the reference into memory that another batch has used before: one with second terms in all
+// Quantizes by the reference into memory that another batch has used before: one with residual terms in all
 // groups and tokens up to the end of the last block.
 Activations quantized(const InputBuffer& memory, const Inputs& x) {
   const int num_tokens = static_cast<int>(x.shape(0));

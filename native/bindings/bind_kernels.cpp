@@ -102,7 +102,7 @@ nb::object kernel_half_panel(const std::string& isa, const Halves& w, const Matr
   return to_numpy(std::move(out), {a.shape(0), size_t{kPanelRows}});
 }
 
-// A cache of one head that holds these keys and values, a row a position.
+// A cache of one head that holds these keys and values, one row per position.
 KvCache one_head(const Matrix& rows, const Kernels& kernels) {
   const int head_dim = size_of(rows.shape(1));
   ModelConfig config;

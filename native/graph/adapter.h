@@ -48,8 +48,8 @@ class Adapters {
   // Weights and working memory.
   size_t num_bytes() const { return weights_.size() + working_bytes_; }
 
-  // Where A x goes, a row a token: one token's are made by every thread for itself, a batch's together. Only
-  // inside `model().threads().run`.
+  // Where A x goes, one row per token: one token's are made by every thread for itself, a batch's together.
+  // Only inside `model().threads().run`.
   const Rows& products(int num_tokens, int thread) const {
     return num_tokens == 1 ? own_products_[static_cast<size_t>(thread)] : *shared_products_;
   }

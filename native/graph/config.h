@@ -28,7 +28,7 @@ struct RopeKeys {
 
 // How queries and keys are rotated by their position.
 struct Rope {
-  // Radians a position, one for each pair of dimensions.
+  // Radians per position, one for each pair of dimensions.
   std::vector<float> frequencies;
   // Of sequences that may grow beyond the model's original context (LongRoPE, arXiv 2402.13753); empty: as
   // above.

@@ -1,4 +1,4 @@
-// Typed, bounded look-ups of an architecture's metadata. Whatever is out of range is refused by its key's
+// Typed, bounded lookups of an architecture's metadata. Whatever is out of range is refused by its key's
 // name.
 #pragma once
 

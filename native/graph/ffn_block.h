@@ -10,7 +10,7 @@ class FfnBlock {
   FfnBlock(const Products& products, int layer);
 
   void run(int thread) const;
-  // Stored neuron by neuron: single tokens read only the live neurons, batches turn panels back.
+  // Stored neuron by neuron: single tokens read only the active neurons, batches turn panels back.
   void run_by_neuron(int thread) const;
 
  private:

@@ -113,7 +113,7 @@ class KvCache {
   KvType type_;
   int num_sinks_;
   size_t num_blocks_;  // of a run
-  // One a layer, and the end of all.
+  // One per layer, and the end of all.
   std::vector<Place> places_;
   Buffer keys_;
   Buffer values_;

@@ -12,7 +12,7 @@
 
 namespace phonelm {
 
-// Live FFN neurons of the tokens decoded one at a time, by layer; a row a thread.
+// Active FFN neurons of the tokens decoded one at a time, by layer; one row per thread.
 class LiveCounts {
  public:
   LiveCounts(int num_threads, int num_layers)
@@ -46,7 +46,7 @@ class Products {
   struct Form {
     bool quants;
     bool floats;
-    bool batch_invariant = false;  // a second term in all groups, also in a batch
+    bool batch_invariant = false;  // a residual term in all groups, also in a batch
     // Read it too, as floats: their A x is made with the input.
     std::array<const LowRank*, 3> adapters{};
     bool is_adapted() const { return adapters[0] != nullptr; }
@@ -142,7 +142,7 @@ Activations Products::prepare(int num_rows, int cols, const Form& form, int thre
   if (form.batch_invariant || batch_invariant) input.low_limit = 0.0f;
   input.exact = batch_invariant;
   const Range share = rows_to_make(num_rows, thread);
-  // Rows that are only read as quants are made in one place, which stays in the first cache.
+  // Rows that are only read as quants are made in one place, which stays in the L1 cache.
   float* passing = scratch.own_input[static_cast<size_t>(thread)].values(0);
   for (int row = share.begin; row < share.end; ++row) {
     float* values = form.floats ? target.values(row) : passing;

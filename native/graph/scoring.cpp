@@ -12,7 +12,7 @@ namespace phonelm {
 
 namespace {
 
-// Rows whose logits are made at once: enough to reuse the head's weights from the first cache.
+// Rows whose logits are made at once: enough to reuse the head's weights from the L1 cache.
 constexpr int kRows = 32;
 
 int num_evaluated(const ScoreRequest& request) { return static_cast<int>(request.tokens.size()) - 1; }

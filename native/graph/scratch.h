@@ -100,7 +100,7 @@ class InputBuffer {
   Buffer scaled_half_sums_;
 };
 
-// A matrix of floats, a row a token.
+// A matrix of floats, one row per token.
 struct Rows {
   Rows(int num_tokens, int width, Allocator&& allocator = Allocator()) : Rows(num_tokens, width, allocator) {}
   Rows(int num_tokens, int width, Allocator& allocator)
@@ -158,7 +158,7 @@ struct Widths {
 };
 
 struct Scratch {
-  // Tokens evaluated at once: enough to reuse weights from the first cache, few enough to stay in the second.
+  // Tokens evaluated at once: enough to reuse weights from L1, few enough to stay in the L2 cache.
   static constexpr int kMaxChunk = 256;
   // Keys whose scores are kept at once by the running softmax.
   static constexpr int kKeyBlock = 256;
@@ -190,7 +190,7 @@ struct Scratch {
   // All ropes side by side.
   Rows cosines, sines;
   InputBuffer shared_input;
-  // One a thread.
+  // One per thread.
   std::vector<InputBuffer> own_input;
   std::vector<AttentionScratch> threads;
   std::vector<Buffer> neurons;

@@ -13,7 +13,7 @@ namespace phonelm {
 
 namespace {
 
-// Of the tokens that are not sinks, so many leave when a full context slides.
+// Of the tokens that are not sinks, this many are dropped when a full context slides.
 constexpr int kDroppedShare = 4;
 constexpr int kMostSinks = 1024;
 

@@ -2,9 +2,9 @@
 // one.
 //
 // A context that is full stops, or slides (StreamingLLM, arXiv 2309.17453): the first few tokens stay as
-// attention sinks, the oldest of the others leave, a quarter of the context at a time. Rotary embeddings only
-// know distances, so that the keys that stay keep their rotation and the next tokens count on; only the sinks
-// move along, and their keys, kept unrotated, are rotated anew. Nothing is rounded twice.
+// attention sinks, the oldest of the others are dropped, a quarter of the context at a time. Rotary
+// embeddings only know distances, so that the keys that stay keep their rotation and the next tokens count
+// on; only the sinks move along, and their keys, kept unrotated, are rotated again. Nothing is rounded twice.
 #pragma once
 
 #include <limits>
@@ -47,7 +47,8 @@ class Session {
   // Forgets the tokens from `position` on; the logits are those of the last evaluation still. Throws Error
   // for a position ahead, or one that the context has slid past.
   void truncate(int position);
-  // A session of its own that begins with the same tokens. Throws Error as `truncate` and the constructor do.
+  // An independent session that begins with the same tokens. Throws Error as `truncate` and the constructor
+  // do.
   std::unique_ptr<Session> fork(int num_tokens, int context_length) const;
 
   // Of the last token evaluated; empty before the first.
@@ -69,7 +70,7 @@ class Session {
   size_t used_bytes() const { return cache_.bytes_per_token() * static_cast<size_t>(most_cached_); }
   const Model& model() const { return *model_; }
   const std::shared_ptr<Adapters>& adapters() const { return adapters_; }
-  // Share of live FFN neurons by layer, over the tokens that were evaluated alone; empty before the first
+  // Share of active FFN neurons by layer, over the tokens that were evaluated alone; empty before the first
   // such token, and for a model whose FFN is not stored neuron by neuron.
   std::vector<double> live_fractions() const;
   // From now on the time of each part of the model is counted; without this call nothing is.

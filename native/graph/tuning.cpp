@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 // Of one pass. In this time a team streams more than its caches hold, if the model is larger than they.
 constexpr double kPassSeconds = 1e-3;
 // Passes of each number of threads that may be the best. Their median counts: one interruption is chance, a
-// machine that interrupts most of them will go on doing so.
+// machine that interrupts most of them will continue doing so.
 constexpr int kPasses = 7;
 // Of one choice, on a busy machine.
 constexpr double kMaxSeconds = 0.05;

@@ -16,11 +16,11 @@ namespace phonelm {
 // ((n * num_groups + g) * block + t); a group has a scale.
 //
 // The error of a group is proportional to its largest value, so that the few groups with outliers make most
-// of a row's error. Those get a second term, the int8 quants of what the first left over: x = scale * quant +
-// low_scale * low_quant. In a batch they are the groups whose largest value is well above the root mean
-// square of all groups' largest (a tenth of them in SmolLM2-135M, whose KL divergence to float32 activations
-// falls from 0.0027 to 0.0006). A single token waits for memory, not for arithmetic: there, every group has
-// one.
+// of a row's error. Those get a residual term, the int8 quants of the rounding error of the first: x = scale
+// * quant + low_scale * low_quant. In a batch they are the groups whose largest value is well above the root
+// mean square of all groups' largest (a tenth of them in SmolLM2-135M, whose KL divergence to float32
+// activations falls from 0.0027 to 0.0006). A single token waits for memory, not for arithmetic: there, every
+// group has one.
 struct Activations {
   const float* values = nullptr;
   int stride = 0;
@@ -42,9 +42,10 @@ struct Activations {
   int32_t* half_offsets = nullptr;
   int32_t* low_half_offsets = nullptr;
   float* scaled_half_sums = nullptr;
-  // Which tokens of a block have a second term in a group: a bit a token, at group_at(token, group) / block.
+  // Which tokens of a block have a residual term in a group: one bit per token, at group_at(token, group) /
+  // block.
   uint16_t* low_tokens = nullptr;
-  // A group has a second term when its largest value is above so many root mean squares of all groups'
+  // A group has a residual term when its largest value is above so many root mean squares of all groups'
   // largest.
   float low_limit = 0.0f;
   // Each token's result must be what it would be alone, bit by bit: its sums are added in the same order.
@@ -61,7 +62,7 @@ struct Activations {
 inline constexpr int kTokenBlock = 16;
 
 // `low_limit` of a batch. Lower is more exact and slower: 1.0 gives SmolLM2-135M 0.0004 at 87 % of the speed
-// without second terms.
+// without residual terms.
 inline constexpr float kBatchLowLimit = 1.25f;
 // Half a step of the first term, in steps of the second: the second's quants reach 127 at most.
 inline constexpr float kLowSteps = 254.0f;
@@ -130,8 +131,8 @@ struct Kernels {
   void (*matmul)(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
                  int out_stride, bool accumulate);
 
-  // Of one token, all of whose groups have a second term: out[n] = W x for the neurons listed. `scratch` has
-  // room for twice the row's `runs_bytes`.
+  // Of one token, all of whose groups have a residual term: out[n] = W x for the neurons listed. `scratch`
+  // has room for twice the row's `runs_bytes`.
   void (*neuron_rows)(const NeuronRows& weights, const int32_t* neurons, int num_neurons,
                       const Activations& input, int8_t* scratch, float* out);
   // Of one token: out[r] += W x for rows [begin, end), multiples of kColumnRows; columns whose quants are

@@ -35,7 +35,7 @@ inline uint32_t not_zero(const int8_t* quants) {
   const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(quants));
   return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_setzero_si256())));
 #elif defined(__aarch64__)
-  // A byte's bit in each byte; three sums of neighbours bring 32 bytes' bits into 4.
+  // A byte's bit in each byte; three sums of adjacent bytes bring 32 bytes' bits into 4.
   const uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
   const auto found = [&](const int8_t* bytes) {
     const int8x16_t values = vld1q_s8(bytes);
@@ -93,15 +93,15 @@ inline void find_live(const NeuronColumns& weights, const Activations& input, in
   }
 }
 
-// Live columns lie apart, so that the hardware does not foresee them. Into the second cache: the first has
-// too few misses in flight to hide the latency of memory (a tenth slower on Zen 4).
+// Active columns lie apart, so that the hardware prefetcher does not predict them. Into the L2 cache: the
+// first has too few misses in flight to hide the latency of memory (a tenth slower on Zen 4).
 constexpr int kGroupsAhead = 2;
 
 inline void prefetch_apart(const std::byte* data, size_t num_bytes) {
   for (size_t line = 0; line < num_bytes; line += 64) __builtin_prefetch(data + line, 0, 2);
 }
 
-// Live rows lie apart as live columns do.
+// Active rows lie apart as active columns do.
 constexpr int kRowsAhead = 4;
 
 // Kernels::neuron_rows, where product<type>(row, x, low_x) multiplies a row with the token's quants in the
@@ -121,7 +121,7 @@ inline void for_live_rows(const NeuronRows& weights, const int32_t* neurons, int
   }
 }
 
-// Calls body(live, scales) for each group that has live columns; rows [begin, end) of the next are on their
+// Calls body(live, scales) for each group that has active columns; rows [begin, end) of the next are on their
 // way then.
 template <typename Body>
 inline void for_live_groups(const NeuronColumns& weights, int begin, int end, const Activations& input,

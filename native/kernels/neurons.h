@@ -1,11 +1,12 @@
 // Weights of a ReLU FFN, neuron by neuron. A neuron whose gate is not positive adds nothing, so that decode
-// needs the up row and the down column of the live ones alone; in panels (packed.h) each would be spread over
-// bytes of all its neighbours. Up and down are stored this way only, not twice: a batch turns them back into
-// panels, one at a time in a thread's cache, which costs a few percent of a product with 256 tokens.
+// needs the up row and the down column of the active ones alone; in panels (packed.h) each would be spread
+// over bytes of all adjacent neurons. Up and down are stored this way only, not twice: a batch turns them
+// back into panels, one at a time in a thread's cache, which costs a few percent of a product with 256
+// tokens.
 //
 //   NeuronRows (up)       a neuron's row: fp16 scales of its groups of 32 columns, padded to 16 of them, then
 //   the
-//                         quants in runs of 16 groups, the last one shorter: in pieces of 4 bytes a group,
+//                         quants in runs of 16 groups, the last one shorter: in pieces of 4 bytes per group,
 //                         group by group, 4 pieces for Q4_0 (byte b of piece j: column 8 j + b low, 8 j + 4 +
 //                         b high), 8 for Q8_0 (columns 4 j + b). So a register holds the same columns of 16
 //                         groups, and one conversion and one multiply-add scale 16 groups' dot products.

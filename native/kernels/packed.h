@@ -7,8 +7,8 @@
 // Quantized types: tiles of 16 rows x 32 columns, or x 256 for K-quants, which are 8 groups of 32 columns.
 // What a type has of these parts follows one another without gaps, numbers of two bytes little endian:
 //
-//   scales      16 fp16 numbers, one a row
-//   minima      16 fp16 numbers, one a row (the K-quants' with the sign turned, so that all are added)
+//   scales      16 fp16 numbers, one per row
+//   minima      16 fp16 numbers, one per row (the K-quants' with the sign turned, so that all are added)
 //   sub-scales  a group after the other, 32 bytes each: 16 bytes for the rows' first number, 16 for their
 //               second
 //   quants      a group after the other: the plane of low bits, then the plane of high bits
@@ -153,7 +153,7 @@ PackedMatrix packed_layout(TensorType type, int rows, int cols);
 // Packs the panels [begin, end) from GGUF's row-major blocks; rows past the end become zeros.
 void pack_panels(const PackedMatrix& matrix, const std::byte* source, int begin, int end, std::byte* target);
 
-// One row as floats: the embedding look-up.
+// One row as floats: the embedding lookup.
 void unpack_row(const PackedMatrix& matrix, int row, float* out);
 
 }  // namespace phonelm

@@ -168,7 +168,7 @@ inline void add_low_sums(const HalfSums& sums, size_t at, const Activations& tar
   }
 }
 
-// Quants of 32 values with one scale; returns their sums and leaves in `x` what they miss.
+// Quants of 32 values with one scale; returns their sums and leaves the rounding error in `x`.
 template <typename V>
 inline HalfSums quantize_term(typename V::Type (&x)[kGroupVectors<V>], float scale, int8_t* quants) {
   constexpr int half_vectors = kGroupVectors<V> / 2;

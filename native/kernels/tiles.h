@@ -1,4 +1,4 @@
-// Reading a tile back, number by number: the embedding look-up and the scalar kernels.
+// Reading a tile back, number by number: the embedding lookup and the scalar kernels.
 #pragma once
 
 #include "kernels/packed.h"

@@ -12,20 +12,20 @@
 //
 // Registers. Two tiles each of dots, tokens and weights take turns; 16 accumulators, a scale vector and two
 // temporaries. A turn starts the product of step s + 3, stores that of s + 2 (a product needs about 50
-// cycles) and scales step s, whose stores should have reached the first cache by then: a load that met them
+// cycles) and scales step s, whose stores should have reached the L1 cache by then: a load that met them
 // in the store queue would wait.
 //
-// Second terms. A group in which any of the 16 tokens has one gets another step, with the scale 0 for the
+// Residual terms. A group in which any of the 16 tokens has one gets another step, with the scale 0 for the
 // tokens without. In SmolLM2-135M those are 42 % of the blocks' groups, with 5.5 tokens each. Token by token,
 // with 8 `vpdpbusd` and 3 float instructions on two ports, they would take 30 cycles, no less than the step's
-// 28, and branches that are hard to guess.
+// 28, and branches that are hard to predict.
 //
 // Bound of a step (8192 multiply-adds) on Sapphire Rapids, counted and not measured, since no machine with
 // AMX was at hand: 16 cycles for the product (half the unit's peak: a group fills 32 of its 64 bytes), 16 for
 // the tile store's rows, 24 for 48 float instructions on two ports, 28 for 56 loads on two ports (16 rows of
-// tokens, 8 of weights, 16 of dots, 16 broadcasts). That is 292 multiply-adds a cycle; 205 with SmolLM2's
-// second terms. Q4_1 has 16 more loads, for the minima: 228 without second terms. The AVX-512 kernel is bound
-// to 93 by the same count.
+// tokens, 8 of weights, 16 of dots, 16 broadcasts). That is 292 multiply-adds per cycle; 205 with SmolLM2's
+// residual terms. Q4_1 has 16 more loads, for the minima: 228 without residual terms. The AVX-512 kernel is
+// bound to 93 by the same count.
 #pragma once
 
 #include <algorithm>
@@ -58,7 +58,7 @@ constexpr TileConfig kTileConfig = [] {
 }();
 
 // Groups and panels unpacked at once. With a block's activations (9 KB) and the ring (4 KB) they stay in the
-// first cache (20 KB), and each block's activations come to it once for both panels.
+// L1 cache (20 KB), and each block's activations come to it once for both panels.
 constexpr int kChunkGroups = 16;
 constexpr int kChunkPanels = 2;
 
@@ -100,7 +100,7 @@ struct Step {
   int group;
 };
 
-// The products of a block in a chunk of groups: the first terms of all groups, then the second terms.
+// The products of a block in a chunk of groups: the first terms of all groups, then the residual terms.
 struct Steps {
   int num_first;
   int num;

@@ -1,4 +1,4 @@
-// AVX2 with FMA and F16C. Measured on Zen 4 from the second cache: decode of Q4_0 5.6 bytes a cycle and core,
+// AVX2 with FMA and F16C. Measured on Zen 4 from the L2 cache: decode of Q4_0 5.6 bytes per cycle and core,
 // bound by the 34 multiplications and additions of a tile's half with two terms, not by memory.
 #include "kernels/avx2/neurons.h"
 #include "kernels/avx2/quantized.h"

@@ -1,4 +1,4 @@
-// Kernels of a ReLU FFN's live neurons (kernels/neurons.h), one token; see avx512/neurons.h for how they
+// Kernels of a ReLU FFN's active neurons (kernels/neurons.h), one token; see avx512/neurons.h for how they
 // work. Here a row takes one group at a time, and a group of columns 32 rows.
 #pragma once
 

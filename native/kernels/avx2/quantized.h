@@ -1,5 +1,5 @@
 // Products of quantized panels, one loop for all types. `vpmaddubsw` multiplies 8 rows x 4 columns of
-// unsigned weights with 4 broadcast signed activations and adds neighbours into int16. Sums of as many
+// unsigned weights with 4 broadcast signed activations and adds adjacent products into int16. Sums of as many
 // registers as cannot overflow there are added before they are widened to int32: 8 for 4 bits (15 * 127 * 2 *
 // 8 < 32768), 4 for 5 bits, 2 for 6 bits. 8-bit levels would overflow at once, so their sign is moved to the
 // activations

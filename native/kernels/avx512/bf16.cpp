@@ -13,7 +13,7 @@
 namespace phonelm {
 namespace {
 
-// Longer rows are left to the multiply-adds: their conversion would not stay in the first cache.
+// Longer rows are left to the multiply-adds: their conversion would not stay in the L1 cache.
 constexpr int kMaxK = 256;
 
 template <int num>

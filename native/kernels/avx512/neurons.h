@@ -1,4 +1,4 @@
-// Kernels of a ReLU FFN's live neurons (kernels/neurons.h), one token.
+// Kernels of a ReLU FFN's active neurons (kernels/neurons.h), one token.
 //
 // A row takes 16 groups at a time, a lane each: of Q4_0, 4 loads become 8 registers of unsigned bytes, 16
 // `vpdpbusd` meet both terms of the activations, and two conversions and three multiply-adds scale them:
@@ -10,7 +10,7 @@
 // for 64 bytes of weights, and 30 for each group's 64 rows to become floats, which is what bounds it when few
 // are live.
 //
-// Measured on Zen 4 from the second cache, bytes a cycle and core: rows 8.4; columns 5.8 with all live, 5.2
+// Measured on Zen 4 from the L2 cache, bytes per cycle and core: rows 8.4; columns 5.8 with all live, 5.2
 // with a tenth (scales included). Panels: 11.
 #pragma once
 

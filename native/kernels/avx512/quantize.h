@@ -30,7 +30,7 @@ struct GroupValues {
   explicit GroupValues(const float* x) : low(_mm512_loadu_ps(x)), high(_mm512_loadu_ps(x + 16)) {}
   __m512 largest() const { return _mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)); }
 
-  // Stores round(x / scale) and leaves what they miss; returns 16 partial sums of each half.
+  // Stores round(x / scale) and leaves the rounding error; returns 16 partial sums of each half.
   PartialSums quantize(float scale, float inverse, int8_t* quants) {
     const __m512i least = _mm512_set1_epi32(-127);
     const __m512 inverses = _mm512_set1_ps(inverse);
@@ -49,7 +49,7 @@ struct GroupValues {
 inline __m512 add(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
 inline __m512 larger(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
 
-// Scales of all groups, `stride` apart; returns the limit above which a scale's group has a second term.
+// Scales of all groups, `stride` apart; returns the limit above which a scale's group has a residual term.
 inline float set_scales(const float* x, const Activations& target, float* scales, size_t stride) {
   __m128 squares = _mm_setzero_ps();
   in_batches<4, 1>(target.num_groups, [&]<int num>(int first) {

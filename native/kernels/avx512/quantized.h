@@ -5,18 +5,18 @@
 //
 // Batches keep a group's 8 unpacked registers and up to 16 tokens' float accumulators in registers: 8 dot
 // products, a multiplication, a multiply-add and a conversion for 512 multiply-adds. On Zen 4 the first ten
-// share the pipes that start one 512-bit instruction a cycle: 51 multiply-adds a cycle, 46 when a tenth of
-// the groups has a second term.
+// share the pipes that start one 512-bit instruction a cycle: 51 multiply-adds per cycle, 46 when a tenth of
+// the groups has a residual term.
 //
 // Decode (one token) has two terms in every group and is bound by memory, of which a core's share is 5 to 9
-// bytes a cycle, as long as unpacking is short: counted without loads; measured from the second cache, Zen 4.
+// bytes per cycle, as long as unpacking is short: counted without loads; measured from the L2 cache, Zen 4.
 //
 //                       Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL Q2_K Q3_K Q4_K Q5_K Q6_K
 //   bytes of a group     288  320  352  384  544    288  168  228  296  360  420
 //   to unpack it          12   12   27   27    0     20   14   31   12   27   26   instructions
-//   decode                25   26   34   33   27     28   28   38   26   34   37   cycles a group
-//   decode              11.4 12.3 10.4 11.5 20.4   10.3  5.9  6.0 11.2 10.6 11.3   bytes a cycle
-//   batch of 64           44   40   40   37   41     41   34   38   38   37   38   multiply-adds a cycle
+//   decode                25   26   34   33   27     28   28   38   26   34   37   cycles per group
+//   decode              11.4 12.3 10.4 11.5 20.4   10.3  5.9  6.0 11.2 10.6 11.3   bytes per cycle
+//   batch of 64           44   40   40   37   41     41   34   38   38   37   38   multiply-adds per cycle
 #pragma once
 
 #include "kernels/avx512/weights.h"
@@ -122,7 +122,7 @@ inline __m512 add_minima(const Factors<num_scales>& factors, const Activations& 
   }
 }
 
-// Far enough ahead to cover the latency of memory, near enough to stay in the first cache.
+// Far enough ahead to cover the latency of memory, near enough to stay in the L1 cache.
 constexpr size_t kPrefetchBytes = 4096;
 
 template <size_t num_bytes>
@@ -131,7 +131,7 @@ inline void prefetch(const std::byte* data) {
 }
 
 // A tile's products with `num` tokens from `place` on, each added to its total as if it came alone; bit
-// `first_bit` + t of a group's mask says that token t has a second term.
+// `first_bit` + t of a group's mask says that token t has a residual term.
 template <TensorType type, int num>
 [[gnu::always_inline]] inline void add_tile_alone(const std::byte* tile, const Activations& input,
                                                   const Terms& terms, size_t place, const uint16_t* low_mask,

@@ -1,12 +1,12 @@
 // ARMv8.2 with 8-bit matrix products (Cortex-A510, A710, X2 and all later ones): `smmla` multiplies 2 rows x
-// 8 columns with 2 tokens, 32 multiply-adds, twice what `sdot` does. Tokens without a neighbour and single
+// 8 columns with 2 tokens, 32 multiply-adds, twice what `sdot` does. Tokens without a pair and single
 // ones go the way of sdot.h.
 //
 // Two tokens and 8 rows of a group: of Q4_0, 67 instructions for 512 multiply-adds, about 38 of them on the
 // vector pipes: 16 `smmla`, 4 conversions, 4 multiplications, 4 multiply-adds and what puts tokens side by
-// side. With two vector pipes (A710) the bound is 27 multiply-adds a cycle, with four (X2) 54; scales of
-// groups of 32 cost nearly as much as the products do. A second term that only one of two tokens has costs as
-// much as both. Counted in what GCC 12 makes of it; no processor was there to measure.
+// side. With two vector pipes (A710) the bound is 27 multiply-adds per cycle, with four (X2) 54; scales of
+// groups of 32 cost nearly as much as the products do. A residual term that only one of two tokens has costs
+// as much as both. Counted in what GCC 12 makes of it; no processor was there to measure.
 #include "kernels/byte_panels.h"
 #include "kernels/neon/sdot.h"
 

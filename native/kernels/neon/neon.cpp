@@ -3,7 +3,7 @@
 // One token and 8 rows of a group: of Q4_0, 86 instructions for 256 multiply-adds, about 53 of them on the
 // vector pipe: 32 multiplications, 8 copies of 4 quants to all lanes, 4 pairwise additions to int32, 2 of
 // those, and 6 to scale the sums. 8-bit types widen 16 times more. A Cortex-A53, which starts one 128-bit
-// instruction a cycle beside a load, is bound to 4.8 multiply-adds a cycle, an A72, whose multiplications
+// instruction a cycle beside a load, is bound to 4.8 multiply-adds per cycle, an A72, whose multiplications
 // have one of two pipes, to 8. Counted in what GCC 12 makes of it; no processor was there to measure.
 #include "kernels/byte_panels.h"
 #include "kernels/neon/one_token.h"

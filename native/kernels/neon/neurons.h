@@ -1,4 +1,4 @@
-// Kernels of a ReLU FFN's live neurons (kernels/neurons.h), one token.
+// Kernels of a ReLU FFN's active neurons (kernels/neurons.h), one token.
 //
 // A row takes 4 groups at a time, a lane each, with `Quad<type>` of the including file: 4 sums of 4 products
 // each. A group of down's columns takes 64 rows at a time: a column's 32 bytes become 64 nibbles, and `smlal`

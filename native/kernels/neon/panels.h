@@ -146,7 +146,7 @@ class BlockProduct {
     }
   }
 
-  // The second terms of those tokens whose bits are set.
+  // The residual terms of those tokens whose bits are set.
   [[gnu::always_inline]] void add_low(const Rows<type, Dots>& rows, size_t place, unsigned bits,
                                       HalfSums& sums) const {
     const Term term{input_.low_quants, halves ? input_.low_half_offsets : input_.low_offsets};

@@ -65,7 +65,7 @@ inline __attribute__((always_inline)) void unrolled(Body body) {
   }
 }
 
-// Far enough ahead for a core that takes 5 bytes a cycle to cover the latency of memory.
+// Far enough ahead for a core that takes 5 bytes per cycle to cover the latency of memory.
 constexpr size_t kPrefetchBytes = 2048;
 
 inline void prefetch(const std::byte* data, size_t num_bytes) {

@@ -176,7 +176,7 @@ float largest_of(const float* x) {
   return largest;
 }
 
-// Quants of half a group; returns their sum and leaves in `x` what they miss.
+// Quants of half a group; returns their sum and leaves the rounding error in `x`.
 int32_t quantize_half(float* x, float scale, int8_t* quants) {
   int32_t sum = 0;
   for (int i = 0; i < kHalfGroup; ++i) {

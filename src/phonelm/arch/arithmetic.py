@@ -1,4 +1,4 @@
-"""What a shape costs: parameters, operations a token, bytes of weights and of the KV cache."""
+"""What a shape costs: parameters, operations per token, bytes of weights and of the KV cache."""
 
 from __future__ import annotations
 

@@ -93,8 +93,8 @@ class Attention(Part):
 
     def kv_bytes(self, type: str) -> int:
         """Bytes of the keys and values of one token; `type` is f16 or q8_0."""
-        # In q8_0 every head has groups of its own, the last of which may be shorter: a byte a number and a
-        # scale.
+        # In q8_0 every head has groups of its own, the last of which may be shorter: one byte per number and
+        # one scale per group.
         scales = 2 * -(-self.head_dim // 32)
         head_bytes = self.head_dim + scales if type == "q8_0" else 2 * self.head_dim
         return 2 * self.num_kv_heads * head_bytes

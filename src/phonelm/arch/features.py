@@ -1,4 +1,4 @@
-"""The features of decoders, their neutral values, and what a consumer of a `DecoderConfig` bears.
+"""The features of decoders, their neutral values, and what a consumer of a `DecoderConfig` supports.
 
 Features are the fields of the parts; a field's default is its neutral value. Sizes have none.
 """
@@ -72,7 +72,7 @@ def _away(part: Part, prefix: str) -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class Support:
-    """What a consumer of decoders bears beyond neutral values.
+    """What a consumer of decoders supports beyond neutral values.
 
     `bears` maps paths of features or parts to the values allowed, or to `ANY`; the longest path that holds a
     feature decides. `uniform`: all layers must be equal. `one_norm`: the norm outside the layers must be
@@ -92,7 +92,7 @@ class Support:
             assert path in known or path in prefixes, f"{path} is no feature of a decoder"
 
     def lacking(self, config: DecoderConfig) -> Iterator[str]:
-        """Everything in a decoder that the consumer does not bear, as `path = value`."""
+        """Everything in a decoder that the consumer does not support, as `path = value`."""
         for path, values in features(config).items():
             for value in values:
                 if not self._holds(path, value):
@@ -103,7 +103,7 @@ class Support:
             yield f"norm = {config.norm.kind} with eps {config.norm.eps:g}, another than that of the layers"
 
     def refuse(self, config: DecoderConfig) -> None:
-        """Raise `ValueError` naming the first feature that the consumer does not bear, and its value."""
+        """Raise `ValueError` naming the first feature that the consumer does not support, and its value."""
         for feature in self.lacking(config):
             raise ValueError(f"{self.consumer} has no decoders with {feature}")
 

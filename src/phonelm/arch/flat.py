@@ -1,7 +1,7 @@
 """A decoder described by flat names, as calls and older files write it, into its parts.
 
 `num_layers`, `num_heads`, `norm="layernorm"`, `rope_theta`, ... describe all layers at once; a name in
-`BY_LAYER` takes one value, or a tuple with one a layer.
+`BY_LAYER` takes one value, or a tuple with one per layer.
 """
 
 from __future__ import annotations

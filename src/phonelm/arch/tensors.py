@@ -1,4 +1,4 @@
-"""The tensors of a decoder, under llama.cpp's GGUF names: the ground of all arithmetic on shapes."""
+"""The tensors of a decoder, under llama.cpp's GGUF names: the basis of all arithmetic on shapes."""
 
 from __future__ import annotations
 

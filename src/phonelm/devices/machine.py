@@ -42,7 +42,7 @@ def machine_info() -> MachineInfo:
 
 
 def kernels_fingerprint() -> str:
-    """Hash of the native module, so that rebuilt kernels are measured anew."""
+    """Hash of the native module, so that rebuilt kernels are measured again."""
     from phonelm import _native
 
     return hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16]

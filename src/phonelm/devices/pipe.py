@@ -22,7 +22,7 @@ class LinePipe:
     """Asks a process line by line."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        # In a session of its own: Ctrl-C reaches only this process, which then closes the pipe.
+        # In a separate session: Ctrl-C reaches only this process, which then closes the pipe.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -1,9 +1,9 @@
 """The state that a machine is in while it is measured.
 
-Speed is not one number: a core's neighbours, the place of a virtual core on its host, or heat move the rates
-at which memory is read and numbers are multiplied, for moments or minutes at a time. Probes of both rates
-between the measurements tell the states apart; only what was measured in the usual one counts, here and when
-a prediction is checked.
+Speed is not one number: other virtual machines on a core, the place of a virtual core on its host, or heat
+move the rates at which memory is read and numbers are multiplied, for moments or minutes at a time. Probes of
+both rates between the measurements tell the states apart; only what was measured in the usual one counts,
+here and when a prediction is checked.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class _Record(BaseModel):
 
 
 class Bandwidth(_Record):
-    """Bytes a second read by `num_threads` threads from a buffer of `buffer_bytes`."""
+    """Bytes per second read by `num_threads` threads from a buffer of `buffer_bytes`."""
 
     num_threads: int
     buffer_bytes: int
@@ -61,7 +61,7 @@ class DeviceProfile(_Record):
     head_type: str = "q8_0"
     bandwidth: list[Bandwidth]
     int8_ops_per_s: dict[int, float]
-    """Peak int8 operations a second (a multiply-add is two) by number of threads."""
+    """Peak int8 operations per second (a multiply-add is two) by number of threads."""
     decode: PhaseCosts
     prefill: PhaseCosts
     head: CostGrid

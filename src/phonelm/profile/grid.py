@@ -18,7 +18,7 @@ class CostGrid(BaseModel):
 
     `axes` names the sizes in order, each with its ascending values; `seconds` holds the table row by row
     (last axis fastest). Between the points the cost is linear in each size, so an operator whose cost is
-    `a + b rows + c cols + d rows cols` is met exactly by any grid; beyond the last points the line goes on.
+    `a + b rows + c cols + d rows cols` is met exactly by any grid; beyond the last points the line continues.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

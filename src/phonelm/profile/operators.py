@@ -41,7 +41,7 @@ class Settings:
 
     @property
     def words(self) -> str:
-        """The settings as a request says them, the team alike in all: another one would be made anew."""
+        """The settings as a request says them, the team alike in all: another one would be made again."""
         return f"min_ms={self.min_time_ms:g} isa={self.isa} threads={self.num_threads}"
 
     def probe(self, ask: Ask) -> Probe:

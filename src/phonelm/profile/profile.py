@@ -38,7 +38,7 @@ class ProfileConfig(BaseModel):
     block_type: Literal["q4_0", "q4_1", "q8_0"] = "q4_0"
     head_type: Literal["q8_0", "q4_0", "q4_1"] = "q8_0"
     num_threads: int | None = Field(default=None, ge=1)
-    """One a core if None. A phone's small cores hold its large ones up."""
+    """One per core if None. A phone's small cores slow its large ones down."""
 
 
 def profile_device(
@@ -48,7 +48,7 @@ def profile_device(
     progress: Progress | None = None,
     fresh: bool = False,
 ) -> DeviceProfile:
-    """Measure a device, or return the kept profile of the same machine, kernels and configuration.
+    """Measure a device, or return the cached profile of the same machine, kernels and configuration.
 
     The profile is kept in the cache folder. `fresh` measures anyway. No `device`: this machine.
     Raises `DeviceGoneError` (a `ValueError`) when the device goes away in the middle.

@@ -81,7 +81,7 @@ def _attention(profile: DeviceProfile) -> Table:
 
 
 def _neurons(grid: CostGrid) -> Table:
-    """Microseconds of one gated FFN by live share."""
+    """Microseconds of one gated FFN by active share."""
     shares = grid.axes["live_percent"]
     table = _table("gated ReLU FFN × 1 token, µs", "width \\ live", [f"{share} %" for share in shares])
     for hidden in (512, 1024, 2048):

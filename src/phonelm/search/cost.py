@@ -164,7 +164,7 @@ def _key(columns: list[Array]) -> Array:
 
 
 def _at(costs: CostGrid, **sizes: Any) -> Array:
-    """The cost at those of the sizes that it depends on; a footprint beyond the caches is as good as any."""
+    """The cost at those of the sizes that it depends on; a footprint beyond the caches is as large as any."""
     known = {name: sizes[name] for name in costs.axes}
     if "footprint_mb" in known:
         points = costs.axes["footprint_mb"]

@@ -24,7 +24,7 @@ class Candidate(Record):
     num_parameters: int
     non_embedding: int
     decode_ms: float
-    """Milliseconds a token, halfway through the answer."""
+    """Milliseconds per token, halfway through the answer."""
     prefill_ms: float
     """Milliseconds for the whole prompt."""
     decode_tok_s: float
@@ -80,7 +80,7 @@ class FrontPoint(Record):
     loss_std_percent: float | None
 
     def config(self, context_length: int) -> DecoderConfig:
-        """The shape as the type the rest of the project speaks."""
+        """The shape as a `DecoderConfig`."""
         layers, hidden, heads, kv_heads, head_dim, intermediate = self.shape
         fields = {
             "vocab_size": self.vocab_size,

@@ -1,6 +1,6 @@
 """Measures whole models with random weights, to set beside what was predicted of their shapes.
 
-Every model runs in processes of its own, several times, in turn with the others. Like the profile's cells a
+Every model runs in separate processes, several times, in turn with the others. Like the profile's cells a
 sample counts only where the machine was in the profile's state before and after it.
 """
 
@@ -33,7 +33,7 @@ class WholeModel:
     """What a whole model took. Spreads are ranges over medians; the share is of samples that counted."""
 
     decode_ms: float
-    """Milliseconds a token, halfway through the answer."""
+    """Milliseconds per token, halfway through the answer."""
     prefill_ms: float
     """Milliseconds for the whole prompt."""
     decode_spread: float
@@ -81,8 +81,8 @@ def measure_models(
 ) -> list[WholeModel]:
     """Time every decoder with random weights of the profile's types, prefill and decode as in `request`.
 
-    Takes about three seconds a model and round. Raises `ValueError` for a profile of another machine or for a
-    decoder that the runtime cannot run.
+    Takes about three seconds per model and round. Raises `ValueError` for a profile of another machine or for
+    a decoder that the runtime cannot run.
     """
     from phonelm.formats import write_random_gguf
 

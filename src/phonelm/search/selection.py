@@ -26,7 +26,7 @@ def most_loss_percent(config: SearchConfig, conventional: Quality) -> float:
 def select(config: SearchConfig, priced: Priced, front: Array, most_loss: float) -> int:
     """Index of the choice among the members of the front that meet the limits.
 
-    A shape that meets them is met or beaten in everything by one of the front. Raises `ValueError` naming the
+    A shape that meets them is equalled or dominated by one of the front. Raises `ValueError` naming the
     nearest shape when there is none.
     """
     allowed = front[_excess(config, priced, most_loss)[front] <= 1]

@@ -75,7 +75,7 @@ class Shapes:
         return counts
 
     def config(self, index: int, context_length: int) -> DecoderConfig:
-        """One shape as the type the rest of the project speaks."""
+        """One shape as a `DecoderConfig`."""
         return DecoderConfig.model_validate(
             {
                 "vocab_size": self.vocab_size,

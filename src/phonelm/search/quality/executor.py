@@ -111,7 +111,7 @@ def _next_task(connection: Connection) -> Task | None:
 def run_with_ray(tasks: Sequence[Task]) -> Iterator[RunRecord]:
     """A Ray cluster: that of `RAY_ADDRESS`, else one of this machine.
 
-    The trainings of a machine that is lost go on elsewhere. The study's folder must be on a disk that all
+    The trainings of a machine that is lost continue elsewhere. The study's folder must be on a disk that all
     machines share.
     """
     import ray

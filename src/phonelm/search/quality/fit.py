@@ -60,7 +60,7 @@ def run_study(
 ) -> list[RunRecord]:
     """Train all shapes of a study in the folder `out` and write their table; returns it.
 
-    What is finished is not trained again and what is begun goes on, where `resume` allows to use a folder
+    What is finished is not trained again and what is begun continues, where `resume` allows to use a folder
     that holds a study already. Raises `ValueError` for a folder of another study, a corpus without text and
     sizes that no shape has; Ctrl-C and SIGTERM leave a folder that can be resumed.
     """

@@ -157,7 +157,7 @@ def within_sizes(predicted: Array, measured: Array, sizes: Array) -> float:
 
 
 def _interval(predicted: Array, measured: Array, sizes: Array) -> tuple[float, float]:
-    """5 % and 95 % of the rank correlation when the shapes of each size are drawn anew."""
+    """5 % and 95 % of the rank correlation when the shapes of each size are drawn again."""
     random = np.random.default_rng(0)
     groups = [np.flatnonzero(sizes == size) for size in np.unique(sizes)]
     values = []

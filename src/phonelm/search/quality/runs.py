@@ -100,7 +100,7 @@ def finished_run(task: Task) -> RunRecord | None:
 
 
 def train_run(task: Task) -> RunRecord:
-    """Train to the end, going on from the last save; what is only needed for that is removed afterwards.
+    """Train to the end, resuming from the last save; what is only needed for that is removed afterwards.
 
     Raises `ValueError` for a data folder that this machine does not have.
     """
