@@ -35,7 +35,7 @@ std::string array(const std::vector<std::string>& items) {
 }
 
 // Of words that need no escape.
-std::string text(const char* word) { return "\"" + std::string(word) + "\""; }
+std::string text(const char* word) { return std::string(1, '"') + word + '"'; }
 std::string flag(bool value) { return value ? "true" : "false"; }
 
 template <typename Float>

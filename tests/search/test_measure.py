@@ -4,7 +4,8 @@ import pytest
 
 from phonelm import _native
 from phonelm.arch import DecoderConfig
-from phonelm.profile import DeviceProfile, machine_info
+from phonelm.devices import machine_info
+from phonelm.profile import DeviceProfile
 from phonelm.search import Request
 from phonelm.search.measure import measure_models, require_this_machine
 from shapes import TINY
