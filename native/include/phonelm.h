@@ -77,7 +77,9 @@ PHONELM_API phonelm_status phonelm_machine_get_info(phonelm_machine_info* info, 
 /* The cost of the runtime's operators on this machine, by lines of text. A request is an operator and its
  * sizes, matmul type=q4_0 rows=1536 cols=576 tokens=1 footprint=67108864 min_ms=5 isa=dotprod threads=4
  *   attention heads=9 kv_heads=3 head_dim=64 context=512 tokens=1
- *   norm hidden=576, activation intermediate=1536, pass vocab=49152 hidden=576, sampling vocab=49152, barrier
+ *   project type=q4_0 rows=960 hidden=576, add_attention type=q4_0 hidden=576 width=576
+ *   ffn type=q4_0 gated=1 hidden=576 intermediate=1536, head type=q8_0 vocab=49152 hidden=576
+ *   embed vocab=49152 hidden=576, sampling vocab=49152, barrier
  * whose answer is the median seconds of a call; or `bandwidth bytes=1048576 threads=4` (bytes per second),
  * `int8 threads=4` (operations per second), `machine` (JSON). What is wrong with a request is the answer
  * "error: ...". */

@@ -95,11 +95,11 @@ def broken(profile: DeviceProfile, change: str) -> str:
     if change == "version":
         document["version"] = 1
     else:
-        del document["decode"][change]
+        del document["decode"]["operators"][change]
     return json.dumps(document)
 
 
-@pytest.mark.parametrize(("change", "words"), [("norm", "decode.norm"), ("version", "version")])
+@pytest.mark.parametrize(("change", "words"), [("ffn_gated", "no cost of ffn_gated"), ("version", "version")])
 def test_a_profile_that_lacks_an_operator_or_is_old_is_measured_again(
     phonelm: Command, tmp_path: Path, change: str, words: str
 ) -> None:

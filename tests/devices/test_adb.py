@@ -47,9 +47,9 @@ def test_what_the_program_refuses_is_an_answer(make_phone: Any) -> None:
     _, serial = make_phone("max")
     with open_device(f"adb:{serial}") as device:
         assert device.machine().isas == ["scalar", "neon", "dotprod", "i8mm"]
-        assert float(device.ask("norm hidden=64 min_ms=0.1")) > 0
+        assert float(device.ask("embed vocab=64 hidden=64 min_ms=0.1")) > 0
         assert device.ask("softmax rows=1").startswith("error: there is no operator 'softmax'")
-        assert float(device.ask("norm hidden=64 min_ms=0.1")) > 0
+        assert float(device.ask("embed vocab=64 hidden=64 min_ms=0.1")) > 0
         device.close()
 
 

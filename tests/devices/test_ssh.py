@@ -25,7 +25,7 @@ def program() -> Path:
 def test_profile_of_a_board(board: Path, program: Path, tiny_plan: ProfileConfig) -> None:
     with open_device("ssh:board", program) as device:
         profile = profile_device(tiny_plan, device=device)
-        assert device.ask("norm") == "error: norm needs hidden="
+        assert device.ask("embed vocab=64") == "error: embed needs hidden="
     with open_device() as here:
         assert profile.machine == here.machine()
         assert profile.kernels != here.kernels
@@ -38,7 +38,7 @@ def test_a_program_that_ends_is_a_device_that_is_gone(board: Path, program: Path
         with pytest.raises(DeviceGoneError, match=r"after 1 answers \(phonelm-cli: a line .* longer"):
             device.ask("a" * 70_000)
         # The next question starts it again.
-        assert float(device.ask("norm hidden=64 min_ms=0.1")) > 0
+        assert float(device.ask("embed vocab=64 hidden=64 min_ms=0.1")) > 0
 
 
 @pytest.mark.parametrize(

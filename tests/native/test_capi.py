@@ -118,8 +118,8 @@ def test_the_machine(library: Library) -> None:
 
 def test_measuring_operators(library: Library) -> None:
     bench = library.bench()
-    assert float(library.ask(bench, b"norm hidden=64 min_ms=0.1")) > 0
-    assert library.ask(bench, b"norm hidden=64 \0").startswith("error: ")
+    assert float(library.ask(bench, b"embed vocab=64 hidden=64 min_ms=0.1")) > 0
+    assert library.ask(bench, b"embed vocab=64 hidden=64 \0").startswith("error: ")
     assert library.ask(bench, b"machine") == _native.OperatorBench().answer("machine")
     assert library.free("bench", bench) == 0
 

@@ -174,7 +174,12 @@ def test_token_ids(cli: Cli, tiny_gguf: Path, tmp_path: Path) -> None:
 
 
 def test_measuring_by_lines(cli: Cli) -> None:
-    requests = ["norm hidden=64 min_ms=0.1", "", "norm hidden=64 min_ms=0.1 \0", "machine"]
+    requests = [
+        "embed vocab=64 hidden=64 min_ms=0.1",
+        "",
+        "embed vocab=64 hidden=64 min_ms=0.1 \0",
+        "machine",
+    ]
     run = cli("measure", text="\n".join(requests))
     number, *errors, machine = run.stdout.splitlines()
     assert run.returncode == 0
@@ -190,7 +195,7 @@ def test_answers_do_not_wait_for_the_end_of_the_requests(program: Path) -> None:
         assert run.stdin
         assert run.stdout
         for _ in range(3):
-            run.stdin.write("norm hidden=64 min_ms=0.1\n")
+            run.stdin.write("embed vocab=64 hidden=64 min_ms=0.1\n")
             run.stdin.flush()
             assert float(run.stdout.readline()) > 0
         run.stdin.close()

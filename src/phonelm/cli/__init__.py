@@ -24,7 +24,7 @@ VERBS = {
     "data": (
         "Train a tokenizer on text and write the text as tokens; a folder that is up to date is left alone."
     ),
-    "train": "Train a decoder; run again to go on after an interruption.",
+    "train": "Train a decoder; run the command again to resume after an interruption.",
     "quantize": "Write a checkpoint as GGUF, with its tokenizer and chat template.",
     "generate": "Continue a text and stream it to standard output.",
     "chat": "Talk with a model in the terminal.",
