@@ -39,6 +39,33 @@ def prefill_matmul(num_tokens: int, rows: str, cols: str) -> CostGrid:
     )
 
 
+def ffn_seconds(gated: bool, hidden: float, intermediate: float, num_tokens: int = 1) -> float:
+    ups = (2 if gated else 1) * matmul_seconds(intermediate, hidden, num_tokens)
+    return ups + matmul_seconds(hidden, intermediate, num_tokens)
+
+
+def ffn(num_tokens: int, gated: bool) -> CostGrid:
+    sizes = {"hidden": [64, 512, 2048], "intermediate": [64, 512, 4096]}
+    if num_tokens == 1:
+        return grid(
+            lambda mb, h, i: (1 if mb < 64 else 2) * ffn_seconds(gated, h, i), footprint_mb=[16, 64], **sizes
+        )
+    return grid(lambda t, h, i: ffn_seconds(gated, h, i, t), tokens=[16, num_tokens], **sizes)
+
+
+def neurons(num_tokens: int, gated: bool) -> CostGrid:
+    """By live share in decode, by tokens in prefill."""
+    sizes = {"hidden": [64, 4096], "intermediate": [64, 8192]}
+    if num_tokens > 1:
+        return grid(lambda h, i: ffn_seconds(gated, h, i, num_tokens), **sizes)
+    return grid(
+        lambda mb, live, h, i: (0.5 + live / 100) * ffn_seconds(gated, h, i),
+        footprint_mb=[2, 64],
+        live_percent=[10, 100],
+        **sizes,
+    )
+
+
 def phase(num_tokens: int) -> PhaseCosts:
     def matmul(rows: str, cols: str) -> CostGrid:
         return decode_matmul(rows, cols) if num_tokens == 1 else prefill_matmul(num_tokens, rows, cols)
@@ -48,10 +75,10 @@ def phase(num_tokens: int) -> PhaseCosts:
         operators={
             "project": matmul("rows", "hidden"),
             "add_attention": matmul("hidden", "width"),
-            "ffn_gated": matmul("intermediate", "hidden"),
-            "ffn_plain": matmul("hidden", "intermediate"),
-            "neurons_gated": neurons(num_tokens),
-            "neurons_plain": neurons(num_tokens),
+            "ffn_gated": ffn(num_tokens, True),
+            "ffn_plain": ffn(num_tokens, False),
+            "neurons_gated": neurons(num_tokens, True),
+            "neurons_plain": neurons(num_tokens, False),
             "attention": grid(
                 lambda *sizes: num_tokens * attention_seconds(*sizes),
                 head_dim=[32, 128],
@@ -61,16 +88,6 @@ def phase(num_tokens: int) -> PhaseCosts:
             ),
             "embed": grid(lambda h: 1e-6 + 1e-10 * h, hidden=[64, 1024]),
         },
-    )
-
-
-def neurons(num_tokens: int) -> CostGrid:
-    """By live share in decode, by tokens in prefill."""
-    sizes = {"hidden": [64, 4096], "intermediate": [64, 8192]}
-    if num_tokens > 1:
-        return grid(lambda h, i: 1e-9 * h * i, **sizes)
-    return grid(
-        lambda mb, live, h, i: 1e-12 * live * h * i, footprint_mb=[2, 64], live_percent=[10, 100], **sizes
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from phonelm.arch import DecoderConfig, kv_bytes_per_token, weight_bytes
 from phonelm.search import Request, SearchConfig, SpaceConfig, enumerate_shapes, predict, price
-from synthetic import attention_seconds, matmul_seconds, synthetic_profile
+from synthetic import attention_seconds, ffn_seconds, matmul_seconds, synthetic_profile
 
 CONFIG = DecoderConfig(
     vocab_size=4096,
@@ -26,7 +26,7 @@ def test_decode_is_the_sum_over_the_operators() -> None:
         matmul_seconds(256 + 2 * 64, 256)
         + attention_seconds(32, 4, 2, 256 + 32)
         + matmul_seconds(256, 256)
-        + matmul_seconds(768, 256)
+        + ffn_seconds(True, 256, 768)
     )
     ending = 2 * matmul_seconds(4096, 256) + 1e-10 * 4096 + 1e-6 + 1e-10 * 256
     predicted = predict(CONFIG, synthetic_profile(), REQUEST)
@@ -35,8 +35,10 @@ def test_decode_is_the_sum_over_the_operators() -> None:
 
 
 def test_prefill_is_two_chunks_and_one_head() -> None:
-    matmuls = sum(
-        matmul_seconds(rows, cols, 128) for rows, cols in ((256 + 2 * 64, 256), (256, 256), (768, 256))
+    matmuls = (
+        matmul_seconds(256 + 2 * 64, 256, 128)
+        + matmul_seconds(256, 256, 128)
+        + ffn_seconds(True, 256, 768, 128)
     )
     attention = 128 * (attention_seconds(32, 4, 2, 128) + attention_seconds(32, 4, 2, 256))
     layer = 2 * matmuls + attention
@@ -50,8 +52,10 @@ def test_a_relu_ffn_costs_what_its_neurons_do() -> None:
     relu = CONFIG.model_copy(update={"activation": "relu"})
     request = Request(prompt_tokens=64, output_tokens=64, context_length=512, live_fraction=0.3)
     predicted = predict(relu, synthetic_profile(), request)
-    assert predicted.decode_parts_ms["ffn"] == pytest.approx(1e3 * 6 * 1e-12 * 30 * 256 * 768)
-    assert predicted.prefill_parts_ms["ffn"] == pytest.approx(1e3 * 6 * 64 / 128 * 1e-9 * 256 * 768)
+    assert predicted.decode_parts_ms["ffn"] == pytest.approx(1e3 * 6 * 0.8 * ffn_seconds(True, 256, 768))
+    assert predicted.prefill_parts_ms["ffn"] == pytest.approx(
+        1e3 * 6 * 64 / 128 * ffn_seconds(True, 256, 768, 128)
+    )
     odd = {"hidden_size": 288}
     parts = [
         predict(config.model_copy(update=odd), synthetic_profile(), request).decode_parts_ms["ffn"]
