@@ -18,7 +18,7 @@ ModelConfig config_of(const LayerSizes& sizes) {
   config.vocab_size = kPanelRows;
   config.hidden_size = sizes.hidden_size;
   config.context_length = sizes.context;
-  config.norm_eps = 1e-5f;
+  config.norm.eps = 1e-5f;
   Rope rope;
   rope.frequencies = rope_frequencies(10000.0f, sizes.shape.attention.head_dim);
   config.ropes.push_back(std::move(rope));
@@ -42,7 +42,7 @@ BenchLayer::BenchLayer(Bench& bench, const LayerSizes& sizes)
       config_(config_of(sizes)),
       tokens_(static_cast<size_t>(sizes.num_tokens)),
       norm_weights_(1, sizes.hidden_size),
-      norm_{.weight = norm_weights_.row(0), .eps = config_.norm_eps},
+      norm_{.weight = norm_weights_.row(0), .eps = config_.norm.eps},
       own_(static_cast<size_t>(bench.pool().num_threads())) {
   std::fill_n(norm_weights_.row(0), norm_weights_.stride, 1.0f);
   Layer layer;

@@ -153,10 +153,12 @@ nb::object kernel_byte_values(const std::string& isa, const Matrix& values, cons
 
 nb::object kernel_norm(const std::string& isa, const std::string& kind, const Vector& x,
                        const std::optional<Vector>& weight, const std::optional<Vector>& bias, float eps) {
-  require(kind == "rmsnorm", "no such norm");
+  const auto name = std::find(kNormNames.begin(), kNormNames.end(), kind);
+  require(name != kNormNames.end(), "no such norm");
   require((!weight || weight->shape(0) == x.shape(0)) && (!bias || bias->shape(0) == x.shape(0)),
           "sizes differ");
-  const Norm norm{NormKind::Rms, weight ? weight->data() : nullptr, bias ? bias->data() : nullptr, eps};
+  const Norm norm{static_cast<NormKind>(name - kNormNames.begin()), weight ? weight->data() : nullptr,
+                  bias ? bias->data() : nullptr, eps};
   std::vector<float> out(x.shape(0));
   select_kernels(isa).norm(norm, x.data(), size_of(x.shape(0)), out.data());
   return to_numpy(std::move(out), {x.shape(0)});

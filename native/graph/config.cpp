@@ -71,7 +71,7 @@ void read_sizes(const ConfigReader& reader, const Kind& kind, ModelConfig& confi
   layer.attention = read_attention(reader, kind, config.hidden_size);
   layer.ffn = {reader.count("feed_forward_length", kMaxDimension), kind.gated, kind.activation};
   config.context_length = reader.count("context_length", int64_t{1} << 24);
-  config.norm_eps = reader.positive("attention.layer_norm_rms_epsilon", 1e-5);
+  config.norm.eps = reader.positive("attention.layer_norm_rms_epsilon", 1e-5);
   config.layers.assign(static_cast<size_t>(num_layers), layer);
 }
 

@@ -44,6 +44,15 @@ struct Rope {
   int num_pairs() const { return static_cast<int>(frequencies.size()); }
 };
 
+// Of a whole model.
+struct NormShape {
+  NormKind kind = NormKind::Rms;
+  bool has_bias = false;
+  float eps = 0.0f;
+
+  const char* name() const { return kNormNames[static_cast<size_t>(kind)]; }
+};
+
 struct AttentionShape {
   // More than any context.
   static constexpr int kAll = 1 << 30;
@@ -89,7 +98,7 @@ struct ModelConfig {
   int context_length = 0;
   // Sequences that may grow beyond it take the ropes' long frequencies.
   int original_context = AttentionShape::kAll;
-  float norm_eps = 0.0f;
+  NormShape norm;
   float embedding_scale = 1.0f;
   std::vector<Rope> ropes;
   std::vector<LayerShape> layers;

@@ -186,7 +186,7 @@ std::string ffn_of(const FfnShape& ffn, const LayerTensors& tensors) {
 }
 
 std::string norm_of(const ModelConfig& config) {
-  return object({{"kind", text("rmsnorm")}, {"eps", number(config.norm_eps)}});
+  return object({{"kind", text(config.norm.name())}, {"eps", number(config.norm.eps)}});
 }
 
 // Without its end, which may be a count.

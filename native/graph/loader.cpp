@@ -81,8 +81,11 @@ void Loader::plan_model(WeightPlan& plan) {
 }
 
 void Loader::plan_norm(WeightPlan& plan, const std::string& name, int size, Norm& norm) {
-  norm.eps = model_->config_.norm_eps;
+  const NormShape& shape = model_->config_.norm;
+  norm.kind = shape.kind;
+  norm.eps = shape.eps;
   plan.vector(name + ".weight", size, &norm.weight);
+  if (shape.has_bias) plan.vector(name + ".bias", size, &norm.bias);
 }
 
 void Loader::plan_attention(WeightPlan& plan, const std::string& block, const LayerShape& shape,

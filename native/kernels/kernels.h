@@ -2,6 +2,7 @@
 // tests.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -81,6 +82,8 @@ inline constexpr float kGeluCubic = 0.044715f;
 
 // Rms: arXiv 1910.07467.
 enum class NormKind { Rms };
+// As in arch.Norm.
+inline constexpr std::array<const char*, 1> kNormNames{"rmsnorm"};
 
 // out = x / sqrt(mean(x^2) + eps), times `weight` and plus `bias`, each of which may be null.
 struct Norm {

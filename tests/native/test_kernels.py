@@ -17,6 +17,10 @@ FLOATS = ("F32", "F16", "BF16")
 QUANTIZED = tuple(name.upper() for name in BLOCKS if name.upper() not in FLOATS)
 TYPES = {name: gguf.GGMLQuantizationType[name] for name in FLOATS + QUANTIZED}
 
+NORMS = {
+    "rmsnorm": lambda x, eps: x / np.sqrt(np.mean(x**2) + eps),
+}
+
 rows_strategy = st.integers(1, 70)
 tokens_strategy = st.integers(1, 40)
 seeds = st.integers(0, 2**32 - 1)
@@ -137,12 +141,13 @@ def test_half_panel(isa: str, may_round: bool, num_k: int, rows: int, seed: int)
 def test_elementwise(isa: str, size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, y = (rng.standard_normal((2, size)) * 4).astype(np.float32)
-    normed = x / np.sqrt(np.mean(x.astype(np.float64) ** 2) + 1e-5)
-    for weight, bias, expected in [
-        (y, None, normed * y), (None, None, normed), (y, x, normed * y + x), (None, y, normed + y)
-    ]:  # fmt: skip
-        norm = _native.kernel_norm(isa, "rmsnorm", x, weight, bias, 1e-5)
-        np.testing.assert_allclose(norm, expected, rtol=1e-4, atol=1e-5)
+    for kind, reference in NORMS.items():
+        normed = reference(x.astype(np.float64), 1e-5)
+        for weight, bias, expected in [
+            (y, None, normed * y), (None, None, normed), (y, x, normed * y + x), (None, y, normed + y)
+        ]:  # fmt: skip
+            norm = _native.kernel_norm(isa, kind, x, weight, bias, 1e-5)
+            np.testing.assert_allclose(norm, expected, rtol=1e-4, atol=1e-5)
 
     positive = np.maximum(x, 0)
     wide = x.astype(np.float64)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from phonelm.arch import DecoderConfig, Rope
+from phonelm.arch.norm import NormKind
 from phonelm.arch.tensors import model_tensors
 from phonelm.formats.families import FAMILIES, Family
 from phonelm.formats.families.base import rotating_layer
@@ -95,6 +96,14 @@ def _named(keys: dict[str, Any], family: Family) -> dict[str, Any]:
     return {"general.architecture": family.architecture, **prefixed}
 
 
+_EPSILON_KEYS: dict[NormKind, str] = {
+    "rmsnorm": "layer_norm_rms_epsilon",
+    "layernorm": "layer_norm_epsilon",
+    "layernorm_no_bias": "layer_norm_epsilon",
+    "layernorm_nonparametric": "layer_norm_epsilon",
+}
+
+
 def _common_keys(config: DecoderConfig) -> dict[str, Any]:
     """The keys of every architecture, without its prefix."""
     layer = rotating_layer(config)
@@ -108,7 +117,7 @@ def _common_keys(config: DecoderConfig) -> dict[str, Any]:
         "attention.head_count_kv": mixer.num_kv_heads,
         "attention.key_length": mixer.head_dim,
         "attention.value_length": mixer.head_dim,
-        "attention.layer_norm_rms_epsilon": config.norm.eps,
+        f"attention.{_EPSILON_KEYS[config.norm.kind]}": config.norm.eps,
         "rope.dimension_count": rope.rotated_dims(mixer.head_dim),
         "rope.freq_base": rope.theta,
         "vocab_size": config.vocab_size,

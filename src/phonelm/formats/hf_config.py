@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from phonelm.arch import Attention, DecoderConfig, Embedding, Ffn, Head, Layer, Norm, Rope, Support
+from phonelm.arch import Attention, DecoderConfig, Embedding, Ffn, Head, Layer, Rope, Support
 from phonelm.arch.ffn import Activation
 from phonelm.formats.families import FAMILIES, Family, by_model_type
 from phonelm.formats.families.base import COMMON_FEATURES
@@ -30,7 +30,7 @@ def config_from_hf(config_json: Mapping[str, Any]) -> DecoderConfig:
     family = by_model_type(config_json.get("model_type"))
     if not family.has_windows:
         _refuse_windows(config_json)
-    norm = Norm(eps=float(config_json.get("rms_norm_eps", family.default_norm_eps)))
+    norm = family.hf_norm(config_json)
     layer = Layer(mixer=_mixer(config_json, family), ffn=_ffn(config_json, family), norm=norm)
     return DecoderConfig(
         vocab_size=_count(config_json, "vocab_size"),

@@ -12,6 +12,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from phonelm.arch import ANY, DecoderConfig, Support
+from phonelm.train.norms import NORMS
 
 ACTIVATIONS = ("relu", "relu2", "silu")
 ROPE_TABLES = ("int8_per_call", "int8", "float")
@@ -22,7 +23,9 @@ SUPPORT = Support(
         "layers.ffn.activation": ACTIVATIONS,
         "layers.mixer.rope.theta": ANY,
         "layers.mixer.rope.table": ANY,
+        "layers.norm.kind": tuple(NORMS),
         "layers.norm.eps": ANY,
+        "norm.kind": tuple(NORMS),
         "norm.eps": ANY,
         "head.tied": ANY,
     },
@@ -33,9 +36,10 @@ SUPPORT = Support(
 class PhoneLMConfig(PreTrainedConfig):
     """Shape and kind of a PhoneLM decoder; the defaults are PhoneLM-0.5B (arXiv 2411.05046).
 
-    Fields have `LlamaConfig`'s names. Beyond it: `ffn_gated` (gate and up, or one up projection), and
-    `rope_table`: `int8_per_call` scales the table by the largest entry of each call, as the published code
-    does; `int8` is the fixed `round(127 * x) / 127` of the runtime; `float` is the plain rotary embedding.
+    Fields have `LlamaConfig`'s names. Beyond it: `ffn_gated` (gate and up, or one up projection),
+    `norm_kind` (of `phonelm.train.norms`; `rms_norm_eps` is its eps whichever it is), and `rope_table`:
+    `int8_per_call` scales the table by the largest entry of each call, as the published code does; `int8` is
+    the fixed `round(127 * x) / 127` of the runtime; `float` is the plain rotary embedding.
     """
 
     model_type = "phonelm"
@@ -52,6 +56,7 @@ class PhoneLMConfig(PreTrainedConfig):
     ffn_gated: bool = True
     rope_table: str = "int8_per_call"
     rope_theta: float | int = 10000.0
+    norm_kind: str = "rmsnorm"
     rms_norm_eps: float = 1e-6
     max_position_embeddings: int = 2048
     initializer_range: float = 0.02
@@ -93,6 +98,8 @@ class PhoneLMConfig(PreTrainedConfig):
             raise ValueError(
                 f"hidden_act {self.hidden_act!r} is unknown; choose one of {', '.join(ACTIVATIONS)}"
             )
+        if self.norm_kind not in NORMS:
+            raise ValueError(f"norm_kind {self.norm_kind!r} is unknown; choose one of {', '.join(NORMS)}")
         if self.rope_table not in ROPE_TABLES:
             raise ValueError(
                 f"rope_table {self.rope_table!r} is unknown; choose one of {', '.join(ROPE_TABLES)}"
@@ -125,6 +132,7 @@ def decoder_to_hf(decoder: DecoderConfig) -> PhoneLMConfig:
         ffn_gated=ffn.gated,
         rope_table=rope.table,
         rope_theta=rope.theta,
+        norm_kind=layer.norm.kind,
         rms_norm_eps=layer.norm.eps,
         max_position_embeddings=decoder.context_length,
         # Narrow models start too slowly from 0.02; sqrt(2 / 5d), arXiv 1910.05895, is 0.02 for 1000.

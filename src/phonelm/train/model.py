@@ -25,26 +25,15 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from phonelm.train.configuration import PhoneLMConfig, decoder_to_hf
+from phonelm.train.norms import NORMS
 from phonelm.train.rotary import rotary_tables, rotate
 
 __all__ = ["PhoneLMConfig", "PhoneLMForCausalLM", "PhoneLMModel", "decoder_to_hf"]
 
 
-class PhoneLMRMSNorm(nn.Module):
-    """`x / sqrt(mean(x^2) + eps) * weight`, the mean in float32."""
-
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-        self.eps = eps
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Normalize the last dimension; keeps shape and dtype."""
-        kind = hidden.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        wide = hidden.float()
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        return (self.weight * wide.to(hidden.dtype)).to(dtype)
+def make_norm(config: PhoneLMConfig) -> nn.Module:
+    """A norm of the residual stream."""
+    return NORMS[config.norm_kind](config.hidden_size, config.rms_norm_eps)
 
 
 def eager_attention(
@@ -136,8 +125,8 @@ class PhoneLMDecoderLayer(GradientCheckpointingLayer):
         super().__init__()
         self.self_attn = PhoneLMAttention(config, layer_idx)
         self.mlp = PhoneLMMLP(config)
-        self.input_layernorm = PhoneLMRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = PhoneLMRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = make_norm(config)
+        self.post_attention_layernorm = make_norm(config)
 
     def forward(self, hidden_states: Tensor, **kwargs: Any) -> Tensor:
         """Map [batch, length, hidden] to the same shape; keywords are `PhoneLMAttention.forward`'s."""
@@ -173,7 +162,7 @@ class PhoneLMModel(PhoneLMPreTrainedModel):
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
         self.layers = nn.ModuleList(PhoneLMDecoderLayer(config, i) for i in range(config.num_hidden_layers))
-        self.norm = PhoneLMRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = make_norm(config)
         self.gradient_checkpointing = False
         self.post_init()
 

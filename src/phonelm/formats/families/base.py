@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from phonelm.arch import ANY, DecoderConfig, Layer, Support, features
+from phonelm.arch import ANY, DecoderConfig, Layer, Norm, Support, features
 from phonelm.arch.attention import AttentionBias
 from phonelm.arch.tensors import TensorShape
 
@@ -95,6 +95,10 @@ class Family:
         """Keys for what the reader understands in another way without them."""
         return {}
 
+    def hf_norm(self, document: Mapping[str, Any]) -> Norm:
+        """The norm of all layers and of their end."""
+        return Norm(eps=float(document.get("rms_norm_eps", self.default_norm_eps)))
+
     def hf_layers(self, document: Mapping[str, Any], layer: Layer, num_layers: int) -> tuple[Layer, ...]:
         """The layers that a config.json describes; `layer` has what all families' keys tell."""
         return (layer,) * num_layers
@@ -109,11 +113,11 @@ class Family:
 
     def hf_name(self, gguf_name: str) -> str:
         """Hugging Face's name of a GGUF tensor."""
-        if gguf_name in OUTER_NAMES:
-            return OUTER_NAMES[gguf_name]
-        _, layer, part, suffix = gguf_name.split(".")
+        *place, part, suffix = gguf_name.split(".")
+        if not place:
+            return f"{OUTER_NAMES[part]}.{suffix}"
         names = {**LAYER_NAMES, **self.tensor_names}
-        return f"model.layers.{layer}.{names[part]}.{suffix}"
+        return f"model.layers.{place[1]}.{names[part]}.{suffix}"
 
     def stored_values(
         self, values: Floats, tensor: TensorShape, config: DecoderConfig, understood: DecoderConfig
@@ -129,9 +133,9 @@ class Family:
 
 
 OUTER_NAMES = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
 }
 LAYER_NAMES = {
     "attn_norm": "input_layernorm",
