@@ -97,7 +97,7 @@ def test_a_pattern_is_written_only_where_the_core_would_have_another() -> None:
             {**GEMMA, "intermediate_size": (1536,) * 29 + (64,)},
             "gemma3 decoders with layers = different ones",
         ),
-        ({"norm": "layernorm"}, "llama decoders with layers.norm.kind = layernorm"),
+        ({"norm": "layernorm_no_bias"}, "llama decoders with layers.norm.kind = layernorm_no_bias"),
         ({"rope_interleaved": True}, "llama decoders with layers.mixer.rope.interleaved = True"),
         (
             {"activation": "relu", "rope_scaling": RopeScaling(kind="linear", factor=2.0)},

@@ -59,7 +59,7 @@ def test_the_configuration_comes_back(tmp_path: Path) -> None:
 
 
 def test_what_cannot_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="the runtime has no llama decoders with"):
+    with pytest.raises(ValueError, match=r"the runtime has no \w+ decoders with"):
         write_random_gguf(tmp_path / "a", preset("OPT-125M"))
     with pytest.raises(ValueError, match="unknown weight type"):
         write_random_gguf(tmp_path / "a", TINY, "iq2_xs")
