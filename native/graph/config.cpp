@@ -105,6 +105,9 @@ void read_phonelm(const ConfigReader& reader, ModelConfig& config) {
   if (table != "float" && table != "int8")
     reader.refuse("rope.table", "is " + quoted(table) + ", not float or int8");
   config.ropes[0].int8 = table == "int8";
+  const char* layer_norm_eps = "attention.layer_norm_epsilon";
+  if (reader.has(layer_norm_eps))
+    config.norm = {NormKind::Layer, true, reader.positive(layer_norm_eps, 1e-5)};
 }
 
 // 0 or no key: none.

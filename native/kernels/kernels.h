@@ -80,12 +80,13 @@ inline bool has_dead_neurons(Activation activation) {
 inline constexpr float kGeluExponent = -1.5957691216f;  // -2 sqrt(2 / pi)
 inline constexpr float kGeluCubic = 0.044715f;
 
-// Rms: arXiv 1910.07467.
-enum class NormKind { Rms };
+// Rms: arXiv 1910.07467. Layer: arXiv 1607.06450.
+enum class NormKind { Rms, Layer };
 // As in arch.Norm.
-inline constexpr std::array<const char*, 1> kNormNames{"rmsnorm"};
+inline constexpr std::array<const char*, 2> kNormNames{"rmsnorm", "layernorm"};
 
-// out = x / sqrt(mean(x^2) + eps), times `weight` and plus `bias`, each of which may be null.
+// out = y / sqrt(mean(y^2) + eps), times `weight` and plus `bias`, each of which may be null. y is x, and for
+// Layer x - mean(x).
 struct Norm {
   NormKind kind = NormKind::Rms;
   const float* weight = nullptr;

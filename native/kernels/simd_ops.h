@@ -40,32 +40,50 @@ inline typename V::Type exp_of(typename V::Type x) {
   return V::mul(p, V::power_of_two(n));
 }
 
-// What a norm multiplies its input with.
+// What a norm subtracts from its input.
 template <typename V>
-inline float norm_factor(const Norm& norm, const float* x, int size) {
+inline float norm_mean(const Norm& norm, const float* x, int size) {
+  if (norm.kind != NormKind::Layer) return 0.0f;
+  auto sums = V::set(0.0f);
+  int i = 0;
+  for (; i + V::width <= size; i += V::width) sums = V::add(sums, V::load(x + i));
+  float sum = V::reduce_add(sums);
+  for (; i < size; ++i) sum += x[i];
+  return sum / static_cast<float>(size);
+}
+
+// What it multiplies the difference with.
+template <typename V>
+inline float norm_factor(const Norm& norm, const float* x, int size, float mean) {
+  const auto means = V::set(mean);
   auto squares = V::set(0.0f);
   int i = 0;
-  for (; i + V::width <= size; i += V::width) squares = V::fma(V::load(x + i), V::load(x + i), squares);
+  for (; i + V::width <= size; i += V::width) {
+    const auto centered = V::sub(V::load(x + i), means);
+    squares = V::fma(centered, centered, squares);
+  }
   float sum = V::reduce_add(squares);
-  for (; i < size; ++i) sum += x[i] * x[i];
+  for (; i < size; ++i) sum += (x[i] - mean) * (x[i] - mean);
   return 1.0f / __builtin_sqrtf(sum / static_cast<float>(size) + norm.eps);
 }
 
 template <typename V>
 void norm(const Norm& norm, const float* x, int size, float* out) {
-  const float factor = norm_factor<V>(norm, x, size);
+  const float mean = norm_mean<V>(norm, x, size);
+  const float factor = norm_factor<V>(norm, x, size, mean);
+  const auto means = V::set(mean);
   const auto factors = V::set(factor);
   const float* weight = norm.weight;
   const float* bias = norm.bias;
   int i = 0;
   for (; i + V::width <= size; i += V::width) {
-    auto value = V::mul(V::load(x + i), factors);
+    auto value = V::mul(V::sub(V::load(x + i), means), factors);
     if (weight) value = V::mul(value, V::load(weight + i));
     if (bias) value = V::add(value, V::load(bias + i));
     V::store(out + i, value);
   }
   for (; i < size; ++i) {
-    float value = x[i] * factor;
+    float value = (x[i] - mean) * factor;
     if (weight) value *= weight[i];
     if (bias) value += bias[i];
     out[i] = value;

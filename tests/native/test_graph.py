@@ -92,6 +92,7 @@ def test_llama(tmp_path: Path, isa: str, shape: str, tied: bool) -> None:
         {"hidden_act": "silu", "rope_table": "int8"},
         {"hidden_act": "relu2", "rope_table": "float", "ffn_gated": False},
         {"hidden_act": "relu", "rope_table": "float"},
+        {"hidden_act": "relu", "rope_table": "int8", "norm_kind": "layernorm"},
     ],
     ids=lambda kind: "-".join(str(value) for value in kind.values()),
 )

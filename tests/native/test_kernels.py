@@ -19,6 +19,7 @@ TYPES = {name: gguf.GGMLQuantizationType[name] for name in FLOATS + QUANTIZED}
 
 NORMS = {
     "rmsnorm": lambda x, eps: x / np.sqrt(np.mean(x**2) + eps),
+    "layernorm": lambda x, eps: (x - x.mean()) / np.sqrt(x.var() + eps),
 }
 
 rows_strategy = st.integers(1, 70)

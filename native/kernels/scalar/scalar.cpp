@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "core/f16.h"
 #include "kernels/tables.h"
@@ -232,16 +233,21 @@ void quantize(const float* x, int token, const Activations& target) {
   }
 }
 
-float norm_factor(const Norm& norm, const float* x, int size) {
+double mean_of(const Norm& norm, const float* x, int size) {
+  return norm.kind == NormKind::Layer ? std::accumulate(x, x + size, 0.0) / size : 0.0;
+}
+
+float norm_factor(const Norm& norm, const float* x, int size, double mean) {
   double sum = 0.0;
-  for (int i = 0; i < size; ++i) sum += static_cast<double>(x[i]) * x[i];
+  for (int i = 0; i < size; ++i) sum += (x[i] - mean) * (x[i] - mean);
   return static_cast<float>(1.0 / std::sqrt(sum / size + norm.eps));
 }
 
 void norm(const Norm& norm, const float* x, int size, float* out) {
-  const float factor = norm_factor(norm, x, size);
+  const double mean = mean_of(norm, x, size);
+  const float factor = norm_factor(norm, x, size, mean);
   for (int i = 0; i < size; ++i) {
-    float value = x[i] * factor;
+    auto value = static_cast<float>(x[i] - mean) * factor;
     if (norm.weight) value *= norm.weight[i];
     if (norm.bias) value += norm.bias[i];
     out[i] = value;

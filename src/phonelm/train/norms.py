@@ -26,4 +26,12 @@ class PhoneLMRMSNorm(nn.Module):
         return (self.weight * wide.to(hidden.dtype)).to(_dtype_after(hidden))
 
 
-NORMS: dict[str, type[nn.Module]] = {"rmsnorm": PhoneLMRMSNorm}
+class PhoneLMLayerNorm(nn.LayerNorm):
+    """`(x - mean(x)) / sqrt(var(x) + eps) * weight + bias` (arXiv 1607.06450)."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalize the last dimension; keeps shape and dtype."""
+        return super().forward(hidden).to(_dtype_after(hidden))
+
+
+NORMS: dict[str, type[nn.Module]] = {"rmsnorm": PhoneLMRMSNorm, "layernorm": PhoneLMLayerNorm}

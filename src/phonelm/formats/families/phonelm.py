@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from phonelm.arch import ANY, DecoderConfig, Layer, Rope
+from phonelm.arch import ANY, DecoderConfig, Layer, Norm, Rope
 from phonelm.arch.attention import AttentionBias
 from phonelm.arch.rope import RopeTable
 from phonelm.formats.families.base import Family, changed, rotating_layer
 
 ROPE_TABLES = ("int8_per_call", "int8", "float")
 """Of config.json: as the published checkpoints, which is the default; with a fixed scale; not rounded."""
+NORMS = ("rmsnorm", "layernorm")
 _KINDS: dict[str, Any] = {
+    "layers.norm.kind": NORMS,
+    "norm.kind": NORMS,
     "layers.ffn.gated": ANY,
     "layers.ffn.activation": ("relu", "relu2"),
     "layers.mixer.rope.table": ANY,
@@ -20,7 +23,7 @@ _KINDS: dict[str, Any] = {
 
 
 class PhoneLM(Family):
-    """Activation, gate and table of RoPE are keys."""
+    """Activation, gate, table of RoPE and the kind of norm are keys."""
 
     architecture = "phonelm"
     model_type = "phonelm"
@@ -40,6 +43,13 @@ class PhoneLM(Family):
             "rope.table": (layer.mixer.rope or Rope()).table,
         }
 
+    def hf_norm(self, document: Mapping[str, Any]) -> Norm:
+        """`norm_kind`."""
+        kind = document.get("norm_kind", NORMS[0])
+        if kind not in NORMS:
+            raise ValueError(f"norm_kind {kind!r} is not known; use one of {', '.join(NORMS)}")
+        return Norm(kind=kind, eps=super().hf_norm(document).eps)
+
     def hf_layers(self, document: Mapping[str, Any], layer: Layer, num_layers: int) -> tuple[Layer, ...]:
         """`ffn_gated` and `rope_table`."""
         ffn = {"gated": bool(document.get("ffn_gated", True))}
@@ -54,9 +64,13 @@ class PhoneLM(Family):
         return "none", False
 
     def hf_keys(self, config: DecoderConfig) -> dict[str, Any]:
-        """Gate and table."""
+        """Gate, table and norm."""
         keys = self.gguf_keys(config)
-        return {"ffn_gated": keys["ffn_gated"], "rope_table": keys["rope.table"]}
+        return {
+            "ffn_gated": keys["ffn_gated"],
+            "rope_table": keys["rope.table"],
+            "norm_kind": config.norm.kind,
+        }
 
 
 def _rope_table(document: Mapping[str, Any]) -> RopeTable:
