@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from phonelm.arch.config import DecoderConfig, runs
+from phonelm.arch.layer import Layer
 from phonelm.arch.part import TensorShape
 from phonelm.arch.tensors import outer_tensors
 
@@ -30,6 +31,8 @@ BLOCKS: dict[str, tuple[int, int]] = {
     "q6_k": (256, 210),
 }
 """Elements and bytes of one block of each weight type (ggml's `block_q4_0` and kin)."""
+FALLBACK_TYPE = "f16"
+"""Of a matrix whose columns are no whole blocks."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +82,37 @@ def flops_per_token(config: DecoderConfig, context: int, phase: Phase) -> float:
     return total
 
 
-def weight_bytes(config: DecoderConfig, block_type: str = "q4_0", embedding_type: str = "q8_0") -> int:
+def weight_bytes(
+    config: DecoderConfig, block_type: str = "q4_0", embedding_type: str = "q8_0", repeat: Repeat = None
+) -> int:
     """Bytes of all tensors of the GGUF file that `convert_checkpoint` writes (without its header and
     padding).
 
     Matrices of the layers have `block_type`, the embedding and an untied head `embedding_type`, all else is
-    F32; a matrix whose columns are not a multiple of the block falls back to F16.
+    F32; a matrix whose columns are not a multiple of the block falls back to F16. `repeat` and arrays as in
+    `count_parameters`.
     """
     total = 0
-    for tensor, times in _tensors(config):
-        total += tensor_bytes(tensor.shape, stored_type(tensor, block_type, embedding_type)) * times
+    for tensor, times in _tensors(config, repeat):
+        elements, size = BLOCKS[wanted_type(tensor, block_type, embedding_type)]
+        is_whole = tensor.shape[-1] % elements == 0
+        fallback = tensor.size * BLOCKS[FALLBACK_TYPE][1]
+        total = total + (tensor.size // elements * size * is_whole + fallback * (1 - is_whole)) * times
     return total
 
 
 def stored_type(tensor: TensorShape, block_type: str, embedding_type: str) -> str:
     """The type (a key of `BLOCKS`) under which a tensor is stored. Raises `ValueError` for unknown types."""
+    wanted = wanted_type(tensor, block_type, embedding_type)
+    return wanted if tensor.shape[-1] % BLOCKS[wanted][0] == 0 else FALLBACK_TYPE
+
+
+def wanted_type(tensor: TensorShape, block_type: str, embedding_type: str) -> str:
+    """The type of a tensor whose columns are whole blocks. Raises `ValueError` for unknown types."""
     block_type, embedding_type = known_type(block_type), known_type(embedding_type)
     if tensor.role in ("vector", "position", "constant"):
         return "f32"
-    wanted = block_type if tensor.role == "matrix" else embedding_type
-    return wanted if tensor.shape[-1] % BLOCKS[wanted][0] == 0 else "f16"
+    return block_type if tensor.role == "matrix" else embedding_type
 
 
 def tensor_bytes(shape: tuple[int, ...], weight_type: str) -> int:
@@ -116,11 +130,14 @@ def known_type(weight_type: str) -> str:
     return weight_type.lower()
 
 
-def kv_bytes_per_token(config: DecoderConfig, type: str = "f16") -> int:
-    """Bytes of keys and values that one token leaves in the cache; `type` is f16 or q8_0."""
+def kv_bytes_per_token(config: DecoderConfig, type: str = "f16", repeat: Repeat = None) -> int:
+    """Bytes of keys and values that one token leaves in the cache; `type` is f16 or q8_0.
+
+    `repeat` and arrays as in `count_parameters`.
+    """
     if type not in ("f16", "q8_0"):
         raise ValueError(f"unknown KV cache type {type!r}; choose f16 or q8_0")
-    return sum(layer.mixer.kv_bytes(type) for layer in config.layers)
+    return sum(layer.mixer.kv_bytes(type) * times for layer, times in _layers(config, repeat))
 
 
 def _runs(config: DecoderConfig, tensor: TensorShape) -> int:
@@ -133,7 +150,10 @@ def _runs(config: DecoderConfig, tensor: TensorShape) -> int:
 def _tensors(config: DecoderConfig, repeat: Repeat = None) -> Iterator[tuple[TensorShape, Any]]:
     """Each distinct tensor with the number of layers that have it."""
     yield from ((tensor, 1) for tensor in outer_tensors(config))
-    layers = runs(config.layers) if repeat is None else zip(config.layers, repeat, strict=True)
-    for layer, times in layers:
+    for layer, times in _layers(config, repeat):
         tensors = layer.tensors(config.hidden_size, has_ffn=not config.shared_ffn)
         yield from ((tensor, times) for tensor in tensors)
+
+
+def _layers(config: DecoderConfig, repeat: Repeat) -> Iterator[tuple[Layer, Any]]:
+    yield from runs(config.layers) if repeat is None else zip(config.layers, repeat, strict=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phonelm.search.shapes import ACTIVATIONS, Shapes, count_kind
+from phonelm.search.shapes import ACTIVATIONS, Shapes, total_by_width
 from phonelm.search.space_config import BLOCK
 
 
@@ -100,8 +100,8 @@ def _ffn_widths(family: Family, vocab_size: int, params: int, sizes: tuple[int, 
     hidden, head_dim, kv_heads = sizes
     heads = (head_dim, family.group * kv_heads, kv_heads)
     others = (vocab_size, family.gated, True, hidden, np.array(_LAYERS, dtype=np.int64), *heads)
-    fixed, with_one = (np.asarray(count_kind(*others, width).total) for width in (0, 1))
-    blocks = np.round((params - fixed) / (with_one - fixed) / BLOCK)
+    fixed, slope = total_by_width(others)
+    blocks = np.round((params - fixed) / slope / BLOCK)
     return (np.maximum(blocks, 0).astype(np.int64) * BLOCK).tolist()  # type: ignore[no-any-return]
 
 

@@ -18,8 +18,6 @@ from phonelm.search.space import Shapes
 
 Array = npt.NDArray[Any]
 
-BITS_PER_WEIGHT = {"q4_0": 4.5, "q4_1": 5.0, "q8_0": 8.5, "f16": 16.0, "f32": 32.0}
-"""Bits a weight takes with its share of the block's scale (blocks of 32)."""
 SILU = 0
 """Of `Shapes.activation`; the others have dead neurons."""
 _SLICE = 1 << 18
@@ -100,7 +98,7 @@ def _pass(
     live_percent: float = 100.0,
 ) -> dict[str, Array]:
     """Seconds of a pass over `num_tokens` tokens that end at position `context`, by part of the model."""
-    footprint_mb = weight_bytes(shapes, profile) / 2**20
+    footprint_mb = shapes.weight_bytes(profile.block_type, profile.head_type) / 2**20
     parts: dict[str, Array] = {}
     for name, of_operator in _operators(shapes, profile, num_tokens, context).items():
         grid = profile.head if name == "head" else costs.of(name)
@@ -174,13 +172,5 @@ def _at(costs: CostGrid, **sizes: Any) -> Array:
 
 def memory_bytes(shapes: Shapes, profile: DeviceProfile, request: Request) -> Array:
     """Bytes of the weights and of a full KV cache in float16."""
-    cache = 2.0 * 2 * shapes.layers * shapes.kv_heads * shapes.head_dim * request.context_length
-    return np.asarray(weight_bytes(shapes, profile) + cache)
-
-
-def weight_bytes(shapes: Shapes, profile: DeviceProfile) -> Array:
-    """Bytes of the quantized weights (norms in float32)."""
-    norms = shapes.hidden.astype(np.int64) * (2 * shapes.layers + 1)
-    blocks = (shapes.non_embedding - norms) * BITS_PER_WEIGHT[profile.block_type] / 8
-    embedding = shapes.embedding * BITS_PER_WEIGHT[profile.head_type] / 8
-    return np.asarray(blocks + norms * 4.0 + embedding)
+    weights = shapes.weight_bytes(profile.block_type, profile.head_type)
+    return np.asarray(weights + shapes.kv_bytes_per_token * request.context_length)

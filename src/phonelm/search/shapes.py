@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -16,9 +17,10 @@ from phonelm.arch import (
     Ffn,
     Head,
     Layer,
-    ParameterCount,
     Support,
     count_parameters,
+    kv_bytes_per_token,
+    weight_bytes,
 )
 
 Array = npt.NDArray[Any]
@@ -52,27 +54,36 @@ class Shapes:
     @property
     def non_embedding(self) -> Array:
         """Parameters of the blocks and the final norm."""
-        return self.total - self.embedding
+        return self._by_kind(lambda kind, layers: count_parameters(kind, layers).non_embedding)
 
     @property
     def embedding(self) -> Array:
         """Parameters of the embedding, and of the output head where it is not tied."""
-        return self._counted("embedding")
+        return self._by_kind(lambda kind, layers: count_parameters(kind, layers).embedding)
 
     @property
     def total(self) -> Array:
         """All parameters."""
-        return self._counted("total")
+        return self._by_kind(lambda kind, layers: count_parameters(kind, layers).total)
 
-    def _counted(self, name: str) -> Array:
-        """A number of `ParameterCount`, int64 [shapes]: shapes of one kind are counted together."""
-        counts = np.empty(len(self), dtype=np.int64)
+    def weight_bytes(self, block_type: str, embedding_type: str) -> Array:
+        """Bytes of the quantized weights, as `arch.weight_bytes`."""
+        return self._by_kind(lambda kind, layers: weight_bytes(kind, block_type, embedding_type, layers))
+
+    @property
+    def kv_bytes_per_token(self) -> Array:
+        """Bytes of a token's keys and values in float16."""
+        return self._by_kind(lambda kind, layers: kv_bytes_per_token(kind, "f16", layers))
+
+    def _by_kind(self, formula: Callable[[DecoderConfig, tuple[Array]], Any]) -> Array:
+        """A formula's results, int64 [shapes]: shapes of one kind are one decoder whose sizes are arrays."""
+        results = np.empty(len(self), dtype=np.int64)
         for gated, tied in itertools.product((False, True), repeat=2):
             which = np.flatnonzero((self.gated == gated) & (self.tied == tied))
             if len(which):
                 sizes = (getattr(self, f.name)[which].astype(np.int64) for f in fields(self)[4:])
-                counts[which] = getattr(count_kind(self.vocab_size, gated, tied, *sizes), name)
-        return counts
+                results[which] = formula(*kind_of(self.vocab_size, gated, tied, *sizes))
+        return results
 
     def config(self, index: int, context_length: int) -> DecoderConfig:
         """One shape as a `DecoderConfig`."""
@@ -93,7 +104,7 @@ class Shapes:
         )
 
 
-def count_kind(
+def kind_of(
     vocab_size: int,
     gated: bool,
     tied: bool,
@@ -103,13 +114,19 @@ def count_kind(
     heads: Any,
     kv_heads: Any,
     intermediate: Any,
-) -> ParameterCount:
-    """Parameters of shapes of one kind; sizes are numbers or int64 arrays."""
+) -> tuple[DecoderConfig, tuple[Any]]:
+    """Shapes of one kind as a decoder of one layer, and how often it repeats; sizes may be int64 arrays."""
     layer = layer_of(gated, head_dim, heads, kv_heads, intermediate)
     config = DecoderConfig.model_construct(
         vocab_size=vocab_size, hidden_size=hidden, layers=(layer,), head=Head(tied=tied)
     )
-    return count_parameters(config, (layers,))
+    return config, (layers,)
+
+
+def total_by_width(kind: tuple[int, bool, bool, Any, Any, Any, Any, Any]) -> tuple[Array, Array]:
+    """Total parameters without neurons of the FFN, and what one adds; `kind` is `kind_of`'s but for them."""
+    without, with_one = (np.asarray(count_parameters(*kind_of(*kind, width)).total) for width in (0, 1))
+    return without, with_one - without
 
 
 def layer_of(gated: bool, head_dim: Any, heads: Any, kv_heads: Any, intermediate: Any) -> Layer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from phonelm.search.shapes import ACTIVATIONS, Array, Shapes, count_kind, shapes_of
+from phonelm.search.shapes import ACTIVATIONS, Array, Shapes, shapes_of, total_by_width
 from phonelm.search.space_config import Range, SpaceConfig
 
 __all__ = ["Range", "Shapes", "SpaceConfig", "enumerate_shapes", "shapes_of"]
@@ -62,8 +62,7 @@ def _members(
     if low > high or not len(heads):
         return [], []
     others = (vocab_size, kind.gated, kind.tied, hidden, layers, head_dim, heads, kv_heads)
-    fixed, with_one = (np.asarray(count_kind(*others, width).total) for width in (0, 1))
-    slope = with_one - fixed
+    fixed, slope = total_by_width(others)
     first = np.maximum(-((fixed - params * (1 - tolerance)) // slope), low)
     first = np.ceil(first / step).astype(np.int64) * step
     last = np.minimum((params * (1 + tolerance) - fixed) // slope, high).astype(np.int64) // step * step
