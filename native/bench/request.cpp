@@ -20,14 +20,14 @@ struct Key {
   const char* otherwise;  // the value where it is not given; only where an operator takes it as optional
 };
 
-constexpr int64_t kMostBytes = int64_t{2} << 30;
+constexpr int64_t kMaxBytes = int64_t{2} << 30;
 
 // Texts have no range.
 constexpr Key kKeys[] = {
-    {"bytes", 4096, kMostBytes, nullptr},
+    {"bytes", 4096, kMaxBytes, nullptr},
     {"cols", 1, 1 << 20, nullptr},
     {"context", 1, 1 << 20, nullptr},
-    {"footprint", 0, kMostBytes, "0"},
+    {"footprint", 0, kMaxBytes, "0"},
     {"gated", 0, 1, nullptr},
     {"head_dim", 2, 1024, nullptr},
     {"heads", 1, 1024, nullptr},

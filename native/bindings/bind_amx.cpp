@@ -30,7 +30,7 @@ Activations quantized(const InputBuffer& memory, const Inputs& x) {
   const auto row = [&](int token) { return x.data() + static_cast<size_t>(token) * x.shape(1); };
   const Activations input = memory.view(num_tokens, static_cast<int>(x.shape(1)));
   Activations earlier = input;
-  earlier.low_limit = 0.0f;
+  earlier.residual_limit = 0.0f;
   const int end = static_cast<int>(round_up(x.shape(0), static_cast<size_t>(input.block)));
   for (int token = 0; token < end; ++token)
     quantize(row(num_tokens - 1 - token % num_tokens), token, earlier);

@@ -113,17 +113,21 @@ void evaluate(const std::vector<GuardedSession*>& guarded, const std::vector<Tok
 }
 
 Tokens step_batch(const std::vector<GuardedSession*>& guarded, const Tokens& tokens,
-                  const std::vector<Sampler*>& samplers) {
+                  const std::vector<Sampler*>& samplers, const std::vector<OptionalMask>& masks) {
   if (samplers.size() != guarded.size() || tokens.size() != guarded.size()) {
     throw Error("there must be a token and a sampler for each session");
   }
+  if (!masks.empty() && masks.size() != guarded.size())
+    throw Error("there must be a mask or None for each session, or no masks");
   const LockedBatch batch(guarded);
   std::vector<Tokens> runs;
   for (const int32_t token : tokens) runs.push_back({token});
   evaluate_batch(batch.sessions(), runs);
   Tokens out;
-  for (size_t i = 0; i < samplers.size(); ++i)
-    out.push_back(samplers[i]->sample(batch.sessions()[i]->logits()));
+  for (size_t i = 0; i < samplers.size(); ++i) {
+    const std::span<const uint32_t> allowed = masks.empty() ? std::span<const uint32_t>() : words(masks[i]);
+    out.push_back(samplers[i]->sample(batch.sessions()[i]->logits(), allowed));
+  }
   return out;
 }
 
@@ -203,5 +207,6 @@ void bind_session(nb::module_& m, nb::class_<Model>& model) {
           },
           "path"_a);
   m.def("evaluate_batch", &evaluate, "sessions"_a, "tokens"_a, release);
-  m.def("step_batch", &step_batch, "sessions"_a, "tokens"_a, "samplers"_a, release);
+  m.def("step_batch", &step_batch, "sessions"_a, "tokens"_a, "samplers"_a,
+        "masks"_a = std::vector<OptionalMask>(), release);
 }

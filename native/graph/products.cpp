@@ -42,8 +42,8 @@ Activations Products::prepare_rows(const Rows& rows, int cols, const Form& form,
   Activations input = input_buffer(num_tokens(), thread).view(num_tokens(), cols);
   input.values = rows.row(0);
   input.stride = rows.stride;
-  if (batch_invariant) input.low_limit = 0.0f;
-  input.exact = batch_invariant;
+  if (batch_invariant) input.residual_limit = 0.0f;
+  input.batch_invariant = batch_invariant;
   if (!form.quants && !form.is_adapted()) return input;
   const Range share = rows_to_make(num_tokens(), thread);
   for (int row = share.begin; row < share.end && form.quants; ++row) {
@@ -131,7 +131,7 @@ void Products::lift(const LowRank& adapter, int num_rows, float* out, int stride
   input.values = products.row(0) + adapter.place;
   input.stride = products.stride;
   input.num_tokens = num_rows;
-  input.exact = batch_invariant;
+  input.batch_invariant = batch_invariant;
   kernels().matmul(adapter.b, panels.begin, panels.end, input, out, stride, true);
 }
 

@@ -139,8 +139,8 @@ template <typename Make>
 Activations Products::prepare(int num_rows, int cols, const Form& form, int thread, Make make) const {
   const InputBuffer& target = input_buffer(num_rows, thread);
   Activations input = target.view(num_rows, cols);
-  if (form.batch_invariant || batch_invariant) input.low_limit = 0.0f;
-  input.exact = batch_invariant;
+  if (form.batch_invariant || batch_invariant) input.residual_limit = 0.0f;
+  input.batch_invariant = batch_invariant;
   const Range share = rows_to_make(num_rows, thread);
   // Rows that are only read as quants are made in one place, which stays in the L1 cache.
   float* passing = scratch.own_input[static_cast<size_t>(thread)].values(0);

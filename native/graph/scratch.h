@@ -40,12 +40,12 @@ class InputBuffer {
         scales_(of_groups(max_tokens, allocator)),
         offsets_(of_groups(max_tokens, allocator)),
         scaled_sums_(of_groups(max_tokens, allocator)),
-        low_quants_(allocator.take(count(max_tokens))),
-        low_scales_(of_groups(max_tokens, allocator)),
-        low_offsets_(of_groups(max_tokens, allocator)),
-        low_tokens_(of_groups(max_tokens, allocator)),
+        residual_quants_(allocator.take(count(max_tokens))),
+        residual_scales_(of_groups(max_tokens, allocator)),
+        residual_offsets_(of_groups(max_tokens, allocator)),
+        residual_tokens_(of_groups(max_tokens, allocator)),
         half_offsets_(of_groups(max_tokens, allocator, 2)),
-        low_half_offsets_(of_groups(max_tokens, allocator, 2)),
+        residual_half_offsets_(of_groups(max_tokens, allocator, 2)),
         scaled_half_sums_(of_groups(max_tokens, allocator, 2)) {}
 
   float* values(int token) const {
@@ -63,14 +63,14 @@ class InputBuffer {
     view.scales = scales_.as<float>();
     view.offsets = offsets_.as<int32_t>();
     view.scaled_sums = scaled_sums_.as<float>();
-    view.low_quants = low_quants_.as<int8_t>();
-    view.low_scales = low_scales_.as<float>();
-    view.low_offsets = low_offsets_.as<int32_t>();
-    view.low_tokens = low_tokens_.as<uint16_t>();
+    view.residual_quants = residual_quants_.as<int8_t>();
+    view.residual_scales = residual_scales_.as<float>();
+    view.residual_offsets = residual_offsets_.as<int32_t>();
+    view.residual_tokens = residual_tokens_.as<uint16_t>();
     view.half_offsets = half_offsets_.as<int32_t>();
-    view.low_half_offsets = low_half_offsets_.as<int32_t>();
+    view.residual_half_offsets = residual_half_offsets_.as<int32_t>();
     view.scaled_half_sums = scaled_half_sums_.as<float>();
-    view.low_limit = num_tokens == 1 ? 0.0f : kBatchLowLimit;
+    view.residual_limit = num_tokens == 1 ? 0.0f : kBatchResidualLimit;
     return view;
   }
 
@@ -91,12 +91,12 @@ class InputBuffer {
   Buffer scales_;
   Buffer offsets_;
   Buffer scaled_sums_;
-  Buffer low_quants_;
-  Buffer low_scales_;
-  Buffer low_offsets_;
-  Buffer low_tokens_;
+  Buffer residual_quants_;
+  Buffer residual_scales_;
+  Buffer residual_offsets_;
+  Buffer residual_tokens_;
   Buffer half_offsets_;
-  Buffer low_half_offsets_;
+  Buffer residual_half_offsets_;
   Buffer scaled_half_sums_;
 };
 

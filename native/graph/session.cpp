@@ -15,12 +15,12 @@ namespace {
 
 // Of the tokens that are not sinks, this many are dropped when a full context slides.
 constexpr int kDroppedShare = 4;
-constexpr int kMostSinks = 1024;
+constexpr int kMaxSinks = 1024;
 
 void check_sinks(int num_sinks, int context_length) {
-  if (num_sinks < 0 || num_sinks > kMostSinks) {
+  if (num_sinks < 0 || num_sinks > kMaxSinks) {
     throw Error("the number of attention sinks is " + std::to_string(num_sinks) + "; take 0 to " +
-                std::to_string(kMostSinks));
+                std::to_string(kMaxSinks));
   }
   const int least = num_sinks + 2 * KvCache::kBlock;
   if (context_length < least) {

@@ -10,7 +10,7 @@ namespace phonelm {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kMostNames = 8;
+constexpr size_t kMaxNames = 8;
 
 template <typename Matrix, typename Pack>
 auto packer(Matrix* target, Pack pack) {
@@ -74,11 +74,11 @@ void WeightPlan::refuse_others(const std::string& architecture) const {
   std::string names;
   size_t count = 0;
   for (const TensorInfo& tensor : file_.tensors()) {
-    if (claimed_.contains(tensor.name) || ++count > kMostNames) continue;
+    if (claimed_.contains(tensor.name) || ++count > kMaxNames) continue;
     names += (names.empty() ? "" : ", ") + printable(tensor.name);
   }
   if (count == 0) return;
-  if (count > kMostNames) names += " and " + std::to_string(count - kMostNames) + " more";
+  if (count > kMaxNames) names += " and " + std::to_string(count - kMaxNames) + " more";
   throw Error(file_.path() + ": tensor" + (count > 1 ? "s " : " ") + names + (count > 1 ? " are" : " is") +
               " not part of a " + architecture + " model as this runtime builds it; take another file");
 }

@@ -18,10 +18,10 @@ namespace phonelm {
 //
 // The error of a group is proportional to its largest value, so that the few groups with outliers make most
 // of a row's error. Those get a residual term, the int8 quants of the rounding error of the first: x = scale
-// * quant + low_scale * low_quant. In a batch they are the groups whose largest value is well above the root
-// mean square of all groups' largest (a tenth of them in SmolLM2-135M, whose KL divergence to float32
-// activations falls from 0.0027 to 0.0006). A single token waits for memory, not for arithmetic: there, every
-// group has one.
+// * quant + residual_scale * residual_quant. In a batch they are the groups whose largest value is well above
+// the root mean square of all groups' largest (a tenth of them in SmolLM2-135M, whose KL divergence to
+// float32 activations falls from 0.0027 to 0.0006). A single token waits for memory, not for arithmetic:
+// there, every group has one.
 struct Activations {
   const float* values = nullptr;
   int stride = 0;
@@ -35,22 +35,22 @@ struct Activations {
   int32_t* offsets = nullptr;
   // scale * sum of quants, both terms: what is multiplied with the weights' minima.
   float* scaled_sums = nullptr;
-  int8_t* low_quants = nullptr;
-  float* low_scales = nullptr;
-  int32_t* low_offsets = nullptr;
+  int8_t* residual_quants = nullptr;
+  float* residual_scales = nullptr;
+  int32_t* residual_offsets = nullptr;
   // For weights with a scale for 16 columns, of each half of a group: -32 x the sum of its quants (the zero
   // point of Q6_K) and the scaled sum. Half h of the group at `place` lies at 2 * place + h.
   int32_t* half_offsets = nullptr;
-  int32_t* low_half_offsets = nullptr;
+  int32_t* residual_half_offsets = nullptr;
   float* scaled_half_sums = nullptr;
   // Which tokens of a block have a residual term in a group: one bit per token, at group_at(token, group) /
   // block.
-  uint16_t* low_tokens = nullptr;
+  uint16_t* residual_tokens = nullptr;
   // A group has a residual term when its largest value is above so many root mean squares of all groups'
   // largest.
-  float low_limit = 0.0f;
+  float residual_limit = 0.0f;
   // Each token's result must be what it would be alone, bit by bit: its sums are added in the same order.
-  bool exact = false;
+  bool batch_invariant = false;
 
   size_t group_at(int token, int group) const {
     const auto place =
@@ -62,11 +62,11 @@ struct Activations {
 // Tokens of a block in a batch: as many float accumulators as an AVX-512 kernel can keep beside a tile.
 inline constexpr int kTokenBlock = 16;
 
-// `low_limit` of a batch. Lower is more exact and slower: 1.0 gives SmolLM2-135M 0.0004 at 87 % of the speed
-// without residual terms.
-inline constexpr float kBatchLowLimit = 1.25f;
+// `residual_limit` of a batch. Lower is more exact and slower: 1.0 gives SmolLM2-135M 0.0004 at 87 % of the
+// speed without residual terms.
+inline constexpr float kBatchResidualLimit = 1.25f;
 // Half a step of the first term, in steps of the second: the second's quants reach 127 at most.
-inline constexpr float kLowSteps = 254.0f;
+inline constexpr float kResidualSteps = 254.0f;
 
 // GeluTanh: GELU by its tanh approximation (arXiv 1606.08415).
 enum class Activation { Silu, Relu, Relu2, GeluTanh };

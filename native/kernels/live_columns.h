@@ -17,14 +17,14 @@ struct LiveColumns {
   int num_pairs = 0;
   // Both terms' scales and offsets.
   float scale = 0.0f;
-  float low_scale = 0.0f;
+  float residual_scale = 0.0f;
   int32_t offset = 0;
-  int32_t low_offset = 0;
+  int32_t residual_offset = 0;
   // An odd last column is paired with itself and quants of 0.
   const std::byte* columns[kGroupSize + 1] = {};
   // A pair's quants side by side, twice: what is broadcast to 16-bit lanes.
   uint32_t pairs[kGroupSize / 2] = {};
-  uint32_t low_pairs[kGroupSize / 2] = {};
+  uint32_t residual_pairs[kGroupSize / 2] = {};
   // The same in one term, low + 254 x high, as 16-bit numbers side by side: at most 127 * 255, exact.
   uint32_t wide_pairs[kGroupSize / 2] = {};
 };
@@ -57,7 +57,7 @@ inline uint32_t twice(int first, int second) {
 }
 
 inline uint32_t wide(int high, int low) {
-  return static_cast<uint32_t>(static_cast<int>(kLowSteps) * high + low) & 0xffff;
+  return static_cast<uint32_t>(static_cast<int>(kResidualSteps) * high + low) & 0xffff;
 }
 
 // Of one token.
@@ -66,14 +66,14 @@ inline void find_live(const NeuronColumns& weights, const Activations& input, in
   live->num_pairs = 0;
   live->scale = input.scales[at];
   if (live->scale == 0.0f) return;
-  const bool has_low = input.low_tokens[at] & 1;
+  const bool has_residual = input.residual_tokens[at] & 1;
   live->offset = input.offsets[at];
-  live->low_offset = has_low ? input.low_offsets[at] : 0;
-  live->low_scale = has_low ? input.low_scales[at] : 0.0f;
+  live->residual_offset = has_residual ? input.residual_offsets[at] : 0;
+  live->residual_scale = has_residual ? input.residual_scales[at] : 0.0f;
   const int8_t* quants = input.quants + at * kGroupSize;
-  const int8_t* low_quants = input.low_quants + at * kGroupSize;
+  const int8_t* residual_quants = input.residual_quants + at * kGroupSize;
   const std::byte* columns = weights.group(group) + weights.scales_bytes();
-  uint32_t mask = not_zero(quants) | (has_low ? not_zero(low_quants) : 0);
+  uint32_t mask = not_zero(quants) | (has_residual ? not_zero(residual_quants) : 0);
   const auto next = [&](int place) {
     const int i = mask == 0 ? -1 : __builtin_ctz(mask);
     mask &= mask - (mask != 0);
@@ -86,9 +86,10 @@ inline void find_live(const NeuronColumns& weights, const Activations& input, in
     const int first = next(2 * pair);
     const int second = next(2 * pair + 1);
     const int high[2] = {quants[first], second < 0 ? 0 : quants[second]};
-    const int low[2] = {has_low ? low_quants[first] : 0, has_low && second >= 0 ? low_quants[second] : 0};
+    const int low[2] = {has_residual ? residual_quants[first] : 0,
+                        has_residual && second >= 0 ? residual_quants[second] : 0};
     live->pairs[pair] = twice(high[0], high[1]);
-    live->low_pairs[pair] = twice(low[0], low[1]);
+    live->residual_pairs[pair] = twice(low[0], low[1]);
     live->wide_pairs[pair] = wide(high[0], low[0]) | wide(high[1], low[1]) << 16;
   }
 }
@@ -104,20 +105,20 @@ inline void prefetch_apart(const std::byte* data, size_t num_bytes) {
 // Active rows lie apart as active columns do.
 constexpr int kRowsAhead = 4;
 
-// Kernels::neuron_rows, where product<type>(row, x, low_x) multiplies a row with the token's quants in the
-// rows' order.
+// Kernels::neuron_rows, where product<type>(row, x, residual_x) multiplies a row with the token's quants in
+// the rows' order.
 template <typename Product>
 inline void for_live_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons,
                           const Activations& input, int8_t* scratch, float* out, Product product) {
   const bool four_bit = weights.type == TensorType::Q4_0;
-  int8_t* low_x = scratch + runs_bytes(weights.cols);
+  int8_t* residual_x = scratch + runs_bytes(weights.cols);
   to_runs(input.quants, weights.num_groups(), scratch);
-  to_runs(input.low_quants, weights.num_groups(), low_x);
+  to_runs(input.residual_quants, weights.num_groups(), residual_x);
   for (int i = 0; i < num_neurons; ++i) {
     if (i + kRowsAhead < num_neurons) prefetch_apart(weights.row(neurons[i + kRowsAhead]), weights.row_bytes);
     const std::byte* row = weights.row(neurons[i]);
-    out[neurons[i]] = four_bit ? product.template operator()<TensorType::Q4_0>(row, scratch, low_x)
-                               : product.template operator()<TensorType::Q8_0>(row, scratch, low_x);
+    out[neurons[i]] = four_bit ? product.template operator()<TensorType::Q4_0>(row, scratch, residual_x)
+                               : product.template operator()<TensorType::Q8_0>(row, scratch, residual_x);
   }
 }
 

@@ -176,12 +176,12 @@ inline void start_sums(const HalfSums& sums, size_t at, float scale, const Activ
 }
 
 // And of the second's, whose scale is there.
-inline void add_low_sums(const HalfSums& sums, size_t at, const Activations& target) {
-  const float scale = target.low_scales[at];
-  target.low_offsets[at] = -8 * sums.sum();
+inline void add_residual_sums(const HalfSums& sums, size_t at, const Activations& target) {
+  const float scale = target.residual_scales[at];
+  target.residual_offsets[at] = -8 * sums.sum();
   target.scaled_sums[at] += scale * static_cast<float>(sums.sum());
   for (size_t half = 0; half < 2; ++half) {
-    target.low_half_offsets[2 * at + half] = -32 * sums.halves[half];
+    target.residual_half_offsets[2 * at + half] = -32 * sums.halves[half];
     target.scaled_half_sums[2 * at + half] += scale * static_cast<float>(sums.halves[half]);
   }
 }
@@ -212,14 +212,14 @@ void quantize(const float* x, int token, const Activations& target) {
   float squares = 0.0f;
   const auto stride = static_cast<size_t>(target.block);
   const size_t base = target.group_at(token, 0);
-  uint16_t* low_masks = target.low_tokens + base / stride;
+  uint16_t* low_masks = target.residual_tokens + base / stride;
   for (int group = 0; group < target.num_groups; ++group) {
     const float largest = largest_of<V>(x + group * kGroupSize);
     target.scales[base + static_cast<size_t>(group) * stride] = largest / 127.0f;
     squares += largest * largest;
   }
   const float root = __builtin_sqrtf(squares / static_cast<float>(target.num_groups));
-  const float limit = target.low_limit * root / 127.0f;
+  const float limit = target.residual_limit * root / 127.0f;
   const int bit = token % target.block;
   for (int group = 0; group < target.num_groups; ++group) {
     const size_t at = base + static_cast<size_t>(group) * stride;
@@ -228,12 +228,13 @@ void quantize(const float* x, int token, const Activations& target) {
     const float scale = target.scales[at];
     const HalfSums sums = quantize_term<V>(rest, scale, target.quants + at * kGroupSize);
     start_sums(sums, at, scale, target);
-    uint16_t& low_tokens = low_masks[group];
-    if (bit == 0) low_tokens = 0;
+    uint16_t& residual_tokens = low_masks[group];
+    if (bit == 0) residual_tokens = 0;
     if (!(scale > limit)) continue;
-    low_tokens = static_cast<uint16_t>(low_tokens | (1u << bit));
-    target.low_scales[at] = scale / kLowSteps;
-    add_low_sums(quantize_term<V>(rest, scale / kLowSteps, target.low_quants + at * kGroupSize), at, target);
+    residual_tokens = static_cast<uint16_t>(residual_tokens | (1u << bit));
+    target.residual_scales[at] = scale / kResidualSteps;
+    add_residual_sums(
+        quantize_term<V>(rest, scale / kResidualSteps, target.residual_quants + at * kGroupSize), at, target);
   }
 }
 

@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 
 MAX_THREADS: int
 PANEL_ROWS: int
+"""Rows of a matrix that the kernels read together and that a thread takes at a time."""
 CHUNK_TOKENS: int
+"""Tokens of a prompt that are evaluated in one pass."""
 NUM_SINKS: int
+"""Tokens at the beginning that a sliding context keeps, as in StreamingLLM (arXiv 2309.17453)."""
 TENSOR_BLOCKS: dict[str, tuple[int, int]]
 
 def cpu_info() -> dict[str, Any]: ...
@@ -134,7 +137,12 @@ class Model:
     ) -> Session: ...
 
 def evaluate_batch(sessions: list[Session], tokens: list[list[int]]) -> None: ...
-def step_batch(sessions: list[Session], tokens: list[int], samplers: list[Sampler]) -> list[int]: ...
+def step_batch(
+    sessions: list[Session],
+    tokens: list[int],
+    samplers: list[Sampler],
+    masks: list[NDArray[np.uint32] | None] = [],
+) -> list[int]: ...
 
 class OperatorBench:
     def __init__(self) -> None: ...

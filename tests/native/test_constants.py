@@ -10,8 +10,6 @@ import numpy as np
 
 from phonelm import _native
 from phonelm.arch.arithmetic import BLOCKS
-from phonelm.engine.session import NUM_SINKS
-from phonelm.profile.tables import CHUNK_TOKENS, PANEL_ROWS
 
 NATIVE = Path(__file__).parents[2] / "native"
 
@@ -32,14 +30,6 @@ def test_no_token_is_the_header_s() -> None:
     nothing_allowed = np.zeros(1, np.uint32)
     token = _native.Sampler().choose(np.zeros(5, np.float32), nothing_allowed)
     assert token == header_constants()["NO_TOKEN"]
-
-
-def test_a_sliding_session_keeps_as_many_sinks_in_c_as_in_python() -> None:
-    assert _native.NUM_SINKS == NUM_SINKS
-
-
-def test_panels_and_chunks_are_those_that_a_profile_measures() -> None:
-    assert (_native.PANEL_ROWS, _native.CHUNK_TOKENS) == (PANEL_ROWS, CHUNK_TOKENS)
 
 
 def test_blocks_of_tensor_types_are_those_of_arithmetic() -> None:

@@ -246,12 +246,16 @@ def test_several_under_masks_draw_what_each_draws_alone(tiny: Any) -> None:
     sessions, samplers = prepared()
     made = [[prompt[-1]] for prompt in prompts]
     for step in masks:
-        _native.evaluate_batch(sessions, [[tokens[-1]] for tokens in made])
-        for index, tokens in enumerate(made):
-            tokens.append(sessions[index].sample(samplers[index], step[index]))
+        drawn = _native.step_batch(sessions, [tokens[-1] for tokens in made], samplers, list(step))
+        for tokens, token in zip(made, drawn, strict=True):
+            tokens.append(token)
     assert made == expected
     for index, tokens in enumerate(made):
         assert all(allowed[step, index, token] for step, token in enumerate(tokens[1:]))
+    greedy_alone = sessions[0].fork(sessions[0].position, 64)
+    mixed = _native.step_batch(sessions, [1, 1, 1], [_native.Sampler()] * 3, [None, masks[0, 1], None])
+    assert mixed[0] == greedy_alone.step([1], _native.Sampler())
+    assert allowed[0, 1, mixed[1]]
 
 
 def test_batches_that_make_no_sense_are_refused_and_change_nothing(tiny: Any, tiny_gguf: Path) -> None:
@@ -272,6 +276,9 @@ def test_batches_that_make_no_sense_are_refused_and_change_nothing(tiny: Any, ti
     _native.evaluate_batch([], [])
     with pytest.raises(ValueError, match="a sampler for each"):
         _native.step_batch([one], [1], [])
+    with pytest.raises(ValueError, match="a mask or None for each"):
+        _native.step_batch([one], [1], [_native.Sampler()], [None, None])
+    assert one.position == 0
     with pytest.raises(ValueError, match="no logits"):
         one.sample(_native.Sampler())
 

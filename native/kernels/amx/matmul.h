@@ -105,7 +105,7 @@ struct Steps {
   int num_first;
   int num;
   Step list[2 * kChunkGroups];
-  alignas(64) float low_scales[kChunkGroups][kTokenBlock];
+  alignas(64) float residual_scales[kChunkGroups][kTokenBlock];
 };
 
 inline void list_steps(const Activations& input, int token, int first_group, int num_groups, Steps& steps) {
@@ -115,11 +115,12 @@ inline void list_steps(const Activations& input, int token, int first_group, int
   for (int group = 0; group < num_groups; ++group) {
     const size_t at = first + static_cast<size_t>(group * kTokenBlock);
     steps.list[group] = {input.quants + at * kGroupSize, input.scales + at, group};
-    const uint16_t low_tokens = input.low_tokens[at / kTokenBlock];
-    if (low_tokens == 0) continue;
+    const uint16_t residual_tokens = input.residual_tokens[at / kTokenBlock];
+    if (residual_tokens == 0) continue;
     // What lies there for the other tokens is left from earlier batches.
-    _mm512_store_ps(steps.low_scales[group], _mm512_maskz_loadu_ps(low_tokens, input.low_scales + at));
-    steps.list[steps.num++] = {input.low_quants + at * kGroupSize, steps.low_scales[group], group};
+    _mm512_store_ps(steps.residual_scales[group],
+                    _mm512_maskz_loadu_ps(residual_tokens, input.residual_scales + at));
+    steps.list[steps.num++] = {input.residual_quants + at * kGroupSize, steps.residual_scales[group], group};
   }
 }
 
@@ -253,7 +254,7 @@ constexpr bool has_tiles(TensorType type) {
 template <class Tiles>
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
-  if (!has_tiles(weights.type) || input.exact || input.num_tokens < kTokenBlock ||
+  if (!has_tiles(weights.type) || input.batch_invariant || input.num_tokens < kTokenBlock ||
       input.block != kTokenBlock) {
     return kAvx512Kernels.matmul(weights, begin, end, input, out, out_stride, accumulate);
   }

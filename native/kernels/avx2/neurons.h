@@ -41,8 +41,8 @@ inline __m256i lanes_below(int count) {
 
 template <TensorType type>
 inline float neuron_row(const NeuronRows& weights, const std::byte* row, const Activations& input,
-                        const int8_t* x, const int8_t* low_x) {
-  const __m256 low_step = _mm256_set1_ps(1.0f / kLowSteps);
+                        const int8_t* x, const int8_t* residual_x) {
+  const __m256 residual_step = _mm256_set1_ps(1.0f / kResidualSteps);
   const std::byte* quants = row + weights.scales_bytes();
   const int num_groups = weights.num_groups();
   __m256 sums = _mm256_setzero_ps();
@@ -57,8 +57,10 @@ inline float neuron_row(const NeuronRows& weights, const std::byte* row, const A
                                       : _mm256_maskload_epi32(offsets + first, there);
     };
     const __m256i dot = dot_half_run<type>(run, there, in_run, x + at, start(input.offsets));
-    const __m256i low_dot = dot_half_run<type>(run, there, in_run, low_x + at, start(input.low_offsets));
-    const __m256 both = _mm256_fmadd_ps(_mm256_cvtepi32_ps(low_dot), low_step, _mm256_cvtepi32_ps(dot));
+    const __m256i residual_dot =
+        dot_half_run<type>(run, there, in_run, residual_x + at, start(input.residual_offsets));
+    const __m256 both =
+        _mm256_fmadd_ps(_mm256_cvtepi32_ps(residual_dot), residual_step, _mm256_cvtepi32_ps(dot));
     const __m256 factors =
         _mm256_mul_ps(load_halves(row + 2 * first), _mm256_maskload_ps(input.scales + first, there));
     sums = _mm256_fmadd_ps(both, factors, sums);
@@ -69,8 +71,8 @@ inline float neuron_row(const NeuronRows& weights, const std::byte* row, const A
 void neuron_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons, const Activations& input,
                  int8_t* scratch, float* out) {
   for_live_rows(weights, neurons, num_neurons, input, scratch, out,
-                [&]<TensorType type>(const std::byte* row, const int8_t* x, const int8_t* low_x) {
-                  return neuron_row<type>(weights, row, input, x, low_x);
+                [&]<TensorType type>(const std::byte* row, const int8_t* x, const int8_t* residual_x) {
+                  return neuron_row<type>(weights, row, input, x, residual_x);
                 });
 }
 
@@ -86,9 +88,9 @@ inline void add_half_nibbles(const LiveColumns& live, const std::byte* scales, i
                              float* out) {
   const __m256i mask = _mm256_set1_epi8(15);
   const __m256i start = _mm256_set1_epi16(static_cast<int16_t>(live.offset));
-  const __m256i low_start = _mm256_set1_epi16(static_cast<int16_t>(live.low_offset));
+  const __m256i residual_start = _mm256_set1_epi16(static_cast<int16_t>(live.residual_offset));
   __m256i dots[2] = {start, start};
-  __m256i low_dots[2] = {low_start, low_start};
+  __m256i residual_dots[2] = {residual_start, residual_start};
   for (int pair = 0; pair < live.num_pairs; ++pair) {
     const auto load = [&](int index) {
       const auto* bytes = reinterpret_cast<const __m128i*>(live.columns[index] + row / 2 + 16 * half);
@@ -98,18 +100,19 @@ inline void add_half_nibbles(const LiveColumns& live, const std::byte* scales, i
     const __m256i nibbles[2] = {_mm256_and_si256(both, mask),
                                 _mm256_and_si256(_mm256_srli_epi16(both, 4), mask)};
     const __m256i x = _mm256_set1_epi32(static_cast<int>(live.pairs[pair]));
-    const __m256i low_x = _mm256_set1_epi32(static_cast<int>(live.low_pairs[pair]));
+    const __m256i residual_x = _mm256_set1_epi32(static_cast<int>(live.residual_pairs[pair]));
     for (int high = 0; high < 2; ++high) {
       dots[high] = _mm256_add_epi16(dots[high], _mm256_maddubs_epi16(nibbles[high], x));
-      low_dots[high] = _mm256_add_epi16(low_dots[high], _mm256_maddubs_epi16(nibbles[high], low_x));
+      residual_dots[high] =
+          _mm256_add_epi16(residual_dots[high], _mm256_maddubs_epi16(nibbles[high], residual_x));
     }
   }
-  const __m256i steps = _mm256_set1_epi32(static_cast<int>(kLowSteps) << 16 | 1);
-  const __m256 factor = _mm256_set1_ps(live.scale / kLowSteps);
+  const __m256i steps = _mm256_set1_epi32(static_cast<int>(kResidualSteps) << 16 | 1);
+  const __m256 factor = _mm256_set1_ps(live.scale / kResidualSteps);
   for (int high = 0; high < 2; ++high) {
     const int first = row + 32 * high + 8 * half;
-    const __m256i front = _mm256_unpacklo_epi16(low_dots[high], dots[high]);
-    const __m256i back = _mm256_unpackhi_epi16(low_dots[high], dots[high]);
+    const __m256i front = _mm256_unpacklo_epi16(residual_dots[high], dots[high]);
+    const __m256i back = _mm256_unpackhi_epi16(residual_dots[high], dots[high]);
     add_rows(scales + 2 * first, _mm256_madd_epi16(front, steps), factor, out + first);
     add_rows(scales + 2 * (first + 16), _mm256_madd_epi16(back, steps), factor, out + first + 16);
   }
@@ -120,7 +123,7 @@ inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales,
 }
 
 inline void add_byte_columns(const LiveColumns& live, const std::byte* scales, int row, float* out) {
-  const __m256 factor = _mm256_set1_ps(live.scale / kLowSteps);
+  const __m256 factor = _mm256_set1_ps(live.scale / kResidualSteps);
   for (int first = row; first < row + kColumnRows; first += 8) {
     __m256i dot = _mm256_setzero_si256();
     for (int pair = 0; pair < live.num_pairs; ++pair) {

@@ -171,13 +171,14 @@ inline void quantized_panel(const std::byte* tile, int half, const Activations& 
   constexpr TileFormat format = tile_format(type);
   constexpr bool halves = format.num_scales() == 2;
   const Term first{input.quants, input.scales, halves ? input.half_offsets : input.offsets};
-  const Term second{input.low_quants, input.low_scales, halves ? input.low_half_offsets : input.low_offsets};
+  const Term second{input.residual_quants, input.residual_scales,
+                    halves ? input.residual_half_offsets : input.residual_offsets};
   __m256 sums[num];
   for (int t = 0; t < num; ++t) sums[t] = _mm256_setzero_ps();
   const auto block = static_cast<size_t>(input.block);
   size_t place = input.group_at(token, 0);
   const int first_bit = token % input.block;
-  const uint16_t* low_mask = input.low_tokens + place / block;
+  const uint16_t* low_mask = input.residual_tokens + place / block;
   const int num_tiles = input.num_groups / format.num_groups();
   for (int index = 0; index < num_tiles; ++index, tile += format.num_bytes()) {
     const std::byte* quants = tile + format.quants_at();
@@ -190,9 +191,9 @@ inline void quantized_panel(const std::byte* tile, int half, const Activations& 
         sums[t] = add_term<type>(w, factors, first, place + t, sums[t]);
         if constexpr (format.has_minimum) sums[t] = add_minima(factors, input, place + t, sums[t]);
       }
-      const unsigned low_tokens = static_cast<unsigned>(*low_mask++) >> first_bit;
+      const unsigned residual_tokens = static_cast<unsigned>(*low_mask++) >> first_bit;
       for (size_t t = 0; t < num; ++t) {
-        if ((low_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, second, place + t, sums[t]);
+        if ((residual_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, second, place + t, sums[t]);
       }
     }
   }

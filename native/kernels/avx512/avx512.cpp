@@ -63,7 +63,7 @@ inline void panel_of(const std::byte* panel, int cols, const Activations& input,
 
 // Tokens at a time where each is added up as if it came alone: a token has up to four sums then.
 template <TensorType type>
-constexpr int kMostAlone = is_quantized(type) && tile_format(type).sub_scales == SubScales::None ? 8 : 4;
+constexpr int kMaxAlone = is_quantized(type) && tile_format(type).sub_scales == SubScales::None ? 8 : 4;
 
 void matmul(const PackedMatrix& weights, int begin, int end, const Activations& input, float* out,
             int out_stride, bool accumulate) {
@@ -75,8 +75,8 @@ void matmul(const PackedMatrix& weights, int begin, int end, const Activations& 
         panel_of<type, num, alone>(weights.panel(panel), weights.cols, input, token, target, out_stride,
                                    accumulate);
       };
-      if (input.exact) {
-        in_batches<kMostAlone<type>, 4, 2, 1>(
+      if (input.batch_invariant) {
+        in_batches<kMaxAlone<type>, 4, 2, 1>(
             input.num_tokens, [&]<int num>(int token) { multiply.template operator()<num, true>(token); });
       } else {
         in_batches<16, 8, 4, 2, 1>(input.num_tokens, [&]<int num>(int token) {

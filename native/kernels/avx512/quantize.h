@@ -66,7 +66,7 @@ inline float set_scales(const float* x, const Activations& target, float* scales
   squares = _mm_add_ps(squares, _mm_movehl_ps(squares, squares));
   const float total = _mm_cvtss_f32(_mm_add_ss(squares, _mm_movehdup_ps(squares)));
   const float root = __builtin_sqrtf(total / static_cast<float>(target.num_groups));
-  return target.low_limit * root / 127.0f;
+  return target.residual_limit * root / 127.0f;
 }
 
 // One term's partial sums of four groups.
@@ -92,8 +92,8 @@ template <int num>
 inline void quantize_groups(const float* x, float limit, size_t at, size_t stride, uint16_t* low_masks,
                             int bit, const Activations& target) {
   FourSums sums;
-  FourSums low_sums;
-  unsigned with_low = 0;
+  FourSums residual_sums;
+  unsigned with_residual = 0;
 #pragma GCC unroll 4
   for (int i = 0; i < num; ++i) {
     const size_t here = at + static_cast<size_t>(i) * stride;
@@ -101,14 +101,14 @@ inline void quantize_groups(const float* x, float limit, size_t at, size_t strid
     const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
     GroupValues values(x + i * kGroupSize);
     sums.set(i, values.quantize(scale, inverse, target.quants + here * kGroupSize));
-    const bool has_low = scale > limit;
+    const bool has_residual = scale > limit;
     const unsigned mask = bit == 0 ? 0u : low_masks[i];
-    low_masks[i] = static_cast<uint16_t>(mask | (static_cast<unsigned>(has_low) << bit));
-    if (!has_low) continue;
-    with_low |= 1u << i;
-    target.low_scales[here] = scale / kLowSteps;
-    low_sums.set(
-        i, values.quantize(scale / kLowSteps, inverse * kLowSteps, target.low_quants + here * kGroupSize));
+    low_masks[i] = static_cast<uint16_t>(mask | (static_cast<unsigned>(has_residual) << bit));
+    if (!has_residual) continue;
+    with_residual |= 1u << i;
+    target.residual_scales[here] = scale / kResidualSteps;
+    residual_sums.set(i, values.quantize(scale / kResidualSteps, inverse * kResidualSteps,
+                                         target.residual_quants + here * kGroupSize));
   }
   HalfSums totals[4];
   sums.reduce(totals);
@@ -117,10 +117,10 @@ inline void quantize_groups(const float* x, float limit, size_t at, size_t strid
     const size_t here = at + static_cast<size_t>(i) * stride;
     start_sums(totals[i], here, target.scales[here], target);
   }
-  if (with_low == 0) return;
-  low_sums.reduce(totals);
+  if (with_residual == 0) return;
+  residual_sums.reduce(totals);
   for (int i = 0; i < num; ++i) {
-    if ((with_low >> i) & 1) add_low_sums(totals[i], at + static_cast<size_t>(i) * stride, target);
+    if ((with_residual >> i) & 1) add_residual_sums(totals[i], at + static_cast<size_t>(i) * stride, target);
   }
 }
 
@@ -128,7 +128,7 @@ void quantize(const float* x, int token, const Activations& target) {
   const auto stride = static_cast<size_t>(target.block);
   const size_t base = target.group_at(token, 0);
   const float limit = set_scales(x, target, target.scales + base, stride);
-  uint16_t* low_masks = target.low_tokens + base / stride;
+  uint16_t* low_masks = target.residual_tokens + base / stride;
   const int bit = token % target.block;
   in_batches<4, 1>(target.num_groups, [&]<int num>(int first) {
     quantize_groups<num>(x + first * kGroupSize, limit, base + static_cast<size_t>(first) * stride, stride,

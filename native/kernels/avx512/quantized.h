@@ -39,7 +39,8 @@ template <TensorType type>
 inline Terms terms_of(const Activations& input) {
   constexpr bool halves = tile_format(type).num_scales() == 2;
   return {{input.quants, input.scales, halves ? input.half_offsets : input.offsets},
-          {input.low_quants, input.low_scales, halves ? input.low_half_offsets : input.low_offsets}};
+          {input.residual_quants, input.residual_scales,
+           halves ? input.residual_half_offsets : input.residual_offsets}};
 }
 
 // What the zero point adds to the dot products of a group or half.
@@ -99,13 +100,13 @@ inline __m512 add_term(const __m512i (&w)[kGroupRegisters], const Factors<num>& 
   return add_dots(dot_group<type>(w, term, place), factors, term.scales[place], sum);
 }
 
-// With both terms: the second's scale is the first's over kLowSteps.
+// With both terms: the second's scale is the first's over kResidualSteps.
 template <TensorType type, int num>
 inline __m512 add_both_terms(const __m512i (&w)[kGroupRegisters], const Factors<num>& factors,
                              const Terms& terms, size_t place, __m512 sum) {
   auto dots = dot_group<type>(w, terms.first, place);
   const auto low = dot_group<type>(w, terms.second, place);
-  const __m512 step = _mm512_set1_ps(1.0f / kLowSteps);
+  const __m512 step = _mm512_set1_ps(1.0f / kResidualSteps);
   for (int i = 0; i < num; ++i) dots.values[i] = _mm512_fmadd_ps(low.values[i], step, dots.values[i]);
   return add_dots(dots, factors, terms.first.scales[place], sum);
 }
@@ -155,9 +156,9 @@ template <TensorType type, int num>
     const size_t here = place + static_cast<size_t>(group * input.block);
 #pragma GCC unroll 16
     for (size_t t = 0; t < num; ++t) {
-      const bool has_low = (low_mask[group] >> (first_bit + static_cast<int>(t))) & 1;
-      sums[t] = has_low ? add_both_terms<type>(w, factors, terms, here + t, sums[t])
-                        : add_term<type>(w, factors, terms.first, here + t, sums[t]);
+      const bool has_residual = (low_mask[group] >> (first_bit + static_cast<int>(t))) & 1;
+      sums[t] = has_residual ? add_both_terms<type>(w, factors, terms, here + t, sums[t])
+                             : add_term<type>(w, factors, terms.first, here + t, sums[t]);
       __m512& minima_sum = late ? minima[t] : sums[t];
       if constexpr (format.has_minimum) minima_sum = add_minima(factors, input, here + t, minima_sum);
     }
@@ -190,11 +191,11 @@ template <TensorType type, int num>
       sums[t] = add_term<type>(w, factors, terms.first, here + t, sums[t]);
       if constexpr (format.has_minimum) sums[t] = add_minima(factors, input, here + t, sums[t]);
     }
-    const unsigned low_tokens = static_cast<unsigned>(low_mask[group]) >> first_bit;
-    if ((low_tokens & ((1u << num) - 1)) == 0) continue;
+    const unsigned residual_tokens = static_cast<unsigned>(low_mask[group]) >> first_bit;
+    if ((residual_tokens & ((1u << num) - 1)) == 0) continue;
 #pragma GCC unroll 16
     for (size_t t = 0; t < num; ++t) {
-      if ((low_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, terms.second, here + t, sums[t]);
+      if ((residual_tokens >> t) & 1) sums[t] = add_term<type>(w, factors, terms.second, here + t, sums[t]);
     }
   }
 }
@@ -209,7 +210,7 @@ inline void quantized_panel(const std::byte* tile, const Activations& input, int
   const auto block = static_cast<size_t>(input.block);
   size_t place = input.group_at(token, 0);
   const int first_bit = token % input.block;
-  const uint16_t* low_mask = input.low_tokens + place / block;
+  const uint16_t* low_mask = input.residual_tokens + place / block;
   const int num_tiles = input.num_groups / format.num_groups();
   __m512 sums[num];
   for (int t = 0; t < num; ++t) sums[t] = _mm512_setzero_ps();

@@ -24,7 +24,7 @@ inline uint8x16_t load_lanes(const void* data, int count) {
 // groups' pieces lie `step` bytes apart, those of the activations 64.
 template <TensorType type>
 inline void multiply_groups(const std::byte* quants, size_t step, int count, const int8_t* x,
-                            const int8_t* low_x, Quad<type>& dots, Quad<type>& low_dots) {
+                            const int8_t* residual_x, Quad<type>& dots, Quad<type>& residual_dots) {
   unrolled<4>([&]<int i>() {
     int8x16_t w[2];
     if constexpr (type == TensorType::Q8_0) {
@@ -35,15 +35,15 @@ inline void multiply_groups(const std::byte* quants, size_t step, int count, con
       split_nibbles(load_lanes(quants + i * step, count), w[0], w[1]);
     }
     dots.add(w[0], w[1], vld1q_s8(x + 128 * i), vld1q_s8(x + 128 * i + 64));
-    low_dots.add(w[0], w[1], vld1q_s8(low_x + 128 * i), vld1q_s8(low_x + 128 * i + 64));
+    residual_dots.add(w[0], w[1], vld1q_s8(residual_x + 128 * i), vld1q_s8(residual_x + 128 * i + 64));
   });
 }
 
 template <TensorType type>
 inline float neuron_row(const NeuronRows& weights, const std::byte* row, const Activations& input,
-                        const int8_t* x, const int8_t* low_x) {
+                        const int8_t* x, const int8_t* residual_x) {
   constexpr size_t group_bytes = type == TensorType::Q8_0 ? 32 : 16;
-  const float32x4_t low_step = vdupq_n_f32(1.0f / kLowSteps);
+  const float32x4_t residual_step = vdupq_n_f32(1.0f / kResidualSteps);
   float32x4_t sums = vdupq_n_f32(0.0f);
   for (int first = 0; first < weights.num_groups(); first += 4) {
     const int rest = weights.num_groups() - first;
@@ -52,16 +52,16 @@ inline float neuron_row(const NeuronRows& weights, const std::byte* row, const A
     const size_t place = static_cast<size_t>(first) - begin;
     const std::byte* quants = row + weights.scales_bytes() + begin * group_bytes + 4 * place;
     const size_t at = begin * kGroupSize + 4 * place;
-    Quad<type> dots, low_dots;
+    Quad<type> dots, residual_dots;
     multiply_groups<type>(quants, 4 * static_cast<size_t>(in_run < kRunGroups ? in_run : kRunGroups), rest,
-                          x + at, low_x + at, dots, low_dots);
+                          x + at, residual_x + at, dots, residual_dots);
     const auto total = [&](const Quad<type>& dot, const int32_t* offsets) {
       if constexpr (type == TensorType::Q8_0) return vcvtq_f32_s32(dot.sums());
       const int32x4_t start = vreinterpretq_s32_u8(load_lanes(offsets + first, rest));
       return vcvtq_f32_s32(vaddq_s32(dot.sums(), start));
     };
     const float32x4_t both =
-        vfmaq_f32(total(dots, input.offsets), total(low_dots, input.low_offsets), low_step);
+        vfmaq_f32(total(dots, input.offsets), total(residual_dots, input.residual_offsets), residual_step);
     const float32x4_t tokens = vreinterpretq_f32_u8(load_lanes(input.scales + first, rest));
     sums = vfmaq_f32(sums, both, vmulq_f32(load_halves(row + 2 * first), tokens));
   }
@@ -71,8 +71,8 @@ inline float neuron_row(const NeuronRows& weights, const std::byte* row, const A
 void neuron_rows(const NeuronRows& weights, const int32_t* neurons, int num_neurons, const Activations& input,
                  int8_t* scratch, float* out) {
   for_live_rows(weights, neurons, num_neurons, input, scratch, out,
-                [&]<TensorType type>(const std::byte* row, const int8_t* x, const int8_t* low_x) {
-                  return neuron_row<type>(weights, row, input, x, low_x);
+                [&]<TensorType type>(const std::byte* row, const int8_t* x, const int8_t* residual_x) {
+                  return neuron_row<type>(weights, row, input, x, residual_x);
                 });
 }
 
@@ -104,9 +104,9 @@ struct NibbleSums {
 
 inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales, int row, float* out) {
   NibbleSums sums(live.offset);
-  NibbleSums low_sums(live.low_offset);
+  NibbleSums residual_sums(live.residual_offset);
   const auto* quants = reinterpret_cast<const int8_t*>(live.pairs);
-  const auto* low_quants = reinterpret_cast<const int8_t*>(live.low_pairs);
+  const auto* residual_quants = reinterpret_cast<const int8_t*>(live.residual_pairs);
   for (int i = 0; i < 2 * live.num_pairs; ++i) {
     int8x16_t w[2][2];
     for (int k = 0; k < 2; ++k) {
@@ -114,24 +114,24 @@ inline void add_nibble_columns(const LiveColumns& live, const std::byte* scales,
     }
     const int place = i / 2 * 4 + i % 2;
     sums.add(w, quants + place);
-    low_sums.add(w, low_quants + place);
+    residual_sums.add(w, residual_quants + place);
   }
   // Both terms become one number: low + 254 x high.
-  constexpr auto steps = static_cast<int16_t>(kLowSteps);
-  const float32x4_t factor = vdupq_n_f32(live.scale / kLowSteps);
+  constexpr auto steps = static_cast<int16_t>(kResidualSteps);
+  const float32x4_t factor = vdupq_n_f32(live.scale / kResidualSteps);
   unrolled<8>([&]<int i>() {
     const int16x8_t dots = sums.at<i>();
-    const int16x8_t low_dots = low_sums.at<i>();
+    const int16x8_t residual_dots = residual_sums.at<i>();
     const int first = row + 32 * (i / 2 % 2) + 4 * (i / 4 * 2 + i % 2);
-    const int32x4_t front = vmlal_n_s16(vmovl_s16(vget_low_s16(low_dots)), vget_low_s16(dots), steps);
-    const int32x4_t back = vmlal_high_n_s16(vmovl_high_s16(low_dots), dots, steps);
+    const int32x4_t front = vmlal_n_s16(vmovl_s16(vget_low_s16(residual_dots)), vget_low_s16(dots), steps);
+    const int32x4_t back = vmlal_high_n_s16(vmovl_high_s16(residual_dots), dots, steps);
     add_rows(scales + 2 * first, front, factor, out + first);
     add_rows(scales + 2 * (first + 16), back, factor, out + first + 16);
   });
 }
 
 inline void add_byte_columns(const LiveColumns& live, const std::byte* scales, int row, float* out) {
-  const float32x4_t factor = vdupq_n_f32(live.scale / kLowSteps);
+  const float32x4_t factor = vdupq_n_f32(live.scale / kResidualSteps);
   const auto* quants = reinterpret_cast<const int16_t*>(live.wide_pairs);
   for (int first = row; first < row + kColumnRows; first += 16) {
     int32x4_t dots[4] = {};

@@ -95,7 +95,7 @@ class BlockProduct {
  public:
   BlockProduct(const Activations& input, size_t place, int first_bit, int count)
       : input_(input),
-        low_tokens_(input.low_tokens + place / static_cast<size_t>(input.block)),
+        residual_tokens_(input.residual_tokens + place / static_cast<size_t>(input.block)),
         place_(place),
         first_bit_(first_bit),
         count_(count) {}
@@ -103,11 +103,11 @@ class BlockProduct {
   // A group of the panel's tile times the same group of the tokens.
   void add(const std::byte* tile, int group_of_tile, int group) {
     const size_t place = place_ + static_cast<size_t>(group) * static_cast<size_t>(input_.block);
-    const unsigned low_tokens = static_cast<unsigned>(low_tokens_[group]) >> first_bit_;
+    const unsigned residual_tokens = static_cast<unsigned>(residual_tokens_[group]) >> first_bit_;
     for (int half = 0; half < 2; ++half) {
       const Rows<type, Dots> rows(tile, group_of_tile, 8 * half);
       add_first(rows, place, sums_[half]);
-      add_low(rows, place, low_tokens & ((1u << count_) - 1), sums_[half]);
+      add_residual(rows, place, residual_tokens & ((1u << count_) - 1), sums_[half]);
     }
   }
 
@@ -147,12 +147,12 @@ class BlockProduct {
   }
 
   // The residual terms of those tokens whose bits are set.
-  [[gnu::always_inline]] void add_low(const Rows<type, Dots>& rows, size_t place, unsigned bits,
-                                      HalfSums& sums) const {
-    const Term term{input_.low_quants, halves ? input_.low_half_offsets : input_.low_offsets};
+  [[gnu::always_inline]] void add_residual(const Rows<type, Dots>& rows, size_t place, unsigned bits,
+                                           HalfSums& sums) const {
+    const Term term{input_.residual_quants, halves ? input_.residual_half_offsets : input_.residual_offsets};
     while (bits != 0) {
       const auto first = static_cast<unsigned>(__builtin_ctz(bits)) / Dots::tokens * Dots::tokens;
-      const float32x4_t scales = Dots::by_token(input_.low_scales + place + first, 1);
+      const float32x4_t scales = Dots::by_token(input_.residual_scales + place + first, 1);
       const Step step(rows, term, place + first);
       step.add_to(sums[first / Dots::tokens], rows, Dots::keep(scales, bits >> first));
       bits &= ~0u << first << Dots::tokens;
@@ -160,7 +160,7 @@ class BlockProduct {
   }
 
   const Activations& input_;
-  const uint16_t* low_tokens_;
+  const uint16_t* residual_tokens_;
   size_t place_;
   int first_bit_;
   int count_;

@@ -37,15 +37,15 @@ void quantized_panel(const PackedMatrix& weights, const std::byte* panel, const 
   for (int group = 0; group < input.num_groups; ++group) {
     const size_t at = input.group_at(token, group);
     const Term first{input.quants + at * kGroupSize, input.scales[at]};
-    const Term second{input.low_quants + at * kGroupSize, input.low_scales[at]};
-    const bool has_low =
-        (input.low_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
+    const Term second{input.residual_quants + at * kGroupSize, input.residual_scales[at]};
+    const bool has_residual =
+        (input.residual_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
     const std::byte* tile = panel + static_cast<size_t>(group / format.num_groups()) * format.num_bytes();
     for (int r = 0; r < kPanelRows; ++r) {
       GroupRow row;
       read_group(format, tile, group % format.num_groups(), r, row);
       sums[r] += term_product(row, format.zero, first);
-      if (has_low) sums[r] += term_product(row, format.zero, second);
+      if (has_residual) sums[r] += term_product(row, format.zero, second);
       if (!format.has_minimum) continue;
       for (size_t half = 0; half < 2; ++half)
         sums[r] += row.minima[half] * input.scaled_half_sums[2 * at + half];
@@ -112,17 +112,17 @@ float neuron_row(const NeuronRows& weights, int neuron, const Activations& input
   const std::byte* row = weights.row(neuron);
   float sum = 0.0f;
   for (int group = 0; group < weights.num_groups(); ++group) {
-    const bool has_low = input.low_tokens[group] & 1;
+    const bool has_residual = input.residual_tokens[group] & 1;
     int dot = 0;
-    int low_dot = 0;
+    int residual_dot = 0;
     for (int col = 0; col < kGroupSize; ++col) {
       const int quant = row_quant(weights, row, group, col);
       dot += quant * input.quants[group * kGroupSize + col];
-      low_dot += quant * input.low_quants[group * kGroupSize + col];
+      residual_dot += quant * input.residual_quants[group * kGroupSize + col];
     }
     const float scale = half_at(row, group);
     sum += scale * input.scales[group] * static_cast<float>(dot);
-    if (has_low) sum += scale * input.low_scales[group] * static_cast<float>(low_dot);
+    if (has_residual) sum += scale * input.residual_scales[group] * static_cast<float>(residual_dot);
   }
   return sum;
 }
@@ -141,19 +141,19 @@ int column_quant(TensorType type, const std::byte* column, int row) {
 void neuron_columns(const NeuronColumns& weights, int begin, int end, const Activations& input, float* out) {
   for (int group = 0; group < weights.num_groups(); ++group) {
     const std::byte* columns = weights.group(group) + weights.scales_bytes();
-    const bool has_low = input.low_tokens[group] & 1;
+    const bool has_residual = input.residual_tokens[group] & 1;
     if (input.scales[group] == 0.0f) continue;
     for (int row = begin; row < end; ++row) {
       int dot = 0;
-      int low_dot = 0;
+      int residual_dot = 0;
       for (int i = 0; i < kGroupSize; ++i) {
         const int quant =
             column_quant(weights.type, columns + static_cast<size_t>(i) * weights.column_bytes, row);
         dot += quant * input.quants[group * kGroupSize + i];
-        low_dot += quant * input.low_quants[group * kGroupSize + i];
+        residual_dot += quant * input.residual_quants[group * kGroupSize + i];
       }
       float sum = input.scales[group] * static_cast<float>(dot);
-      if (has_low) sum += input.low_scales[group] * static_cast<float>(low_dot);
+      if (has_residual) sum += input.residual_scales[group] * static_cast<float>(residual_dot);
       out[row] += half_at(weights.group(group), row) * sum;
     }
   }
@@ -212,7 +212,7 @@ void quantize(const float* x, int token, const Activations& target) {
     const float largest = largest_of(x + group * kGroupSize);
     squares += largest * largest;
   }
-  const float limit = target.low_limit * std::sqrt(squares / static_cast<float>(target.num_groups));
+  const float limit = target.residual_limit * std::sqrt(squares / static_cast<float>(target.num_groups));
   for (int group = 0; group < target.num_groups; ++group) {
     float rest[kGroupSize];
     std::copy_n(x + group * kGroupSize, kGroupSize, rest);
@@ -222,14 +222,14 @@ void quantize(const float* x, int token, const Activations& target) {
     target.scaled_sums[at] = 0.0f;
     std::fill_n(target.scaled_half_sums + 2 * at, 2, 0.0f);
     quantize_term(rest, target.scales[at], at, target.quants, target.offsets, target.half_offsets, target);
-    uint16_t& low_tokens = target.low_tokens[at / static_cast<size_t>(target.block)];
+    uint16_t& residual_tokens = target.residual_tokens[at / static_cast<size_t>(target.block)];
     const int bit = token % target.block;
-    if (bit == 0) low_tokens = 0;
+    if (bit == 0) residual_tokens = 0;
     if (!(largest > limit)) continue;
-    low_tokens = static_cast<uint16_t>(low_tokens | (1 << bit));
-    target.low_scales[at] = target.scales[at] / kLowSteps;
-    quantize_term(rest, target.low_scales[at], at, target.low_quants, target.low_offsets,
-                  target.low_half_offsets, target);
+    residual_tokens = static_cast<uint16_t>(residual_tokens | (1 << bit));
+    target.residual_scales[at] = target.scales[at] / kResidualSteps;
+    quantize_term(rest, target.residual_scales[at], at, target.residual_quants, target.residual_offsets,
+                  target.residual_half_offsets, target);
   }
 }
 

@@ -74,21 +74,21 @@ def _away(part: Part, prefix: str) -> Iterator[tuple[str, Any]]:
 class Support:
     """What a consumer of decoders supports beyond neutral values.
 
-    `bears` maps paths of features or parts to the values allowed, or to `ANY`; the longest path that holds a
+    `allows` maps paths of features or parts to the values allowed, or to `ANY`; the longest path that holds a
     feature decides. `uniform`: all layers must be equal. `one_norm`: the norm outside the layers must be
     theirs.
     """
 
     consumer: str
     """In words, for messages: "the torch model"."""
-    bears: Mapping[str, Collection[Any] | _Any]
+    allows: Mapping[str, Collection[Any] | _Any]
     uniform: bool = True
     one_norm: bool = True
 
     def __post_init__(self) -> None:
         known = neutral_values()
         prefixes = {path[:i] for path in known for i, c in enumerate(path) if c == "."}
-        for path in self.bears:
+        for path in self.allows:
             assert path in known or path in prefixes, f"{path} is no feature of a decoder"
 
     def lacking(self, config: DecoderConfig) -> Iterator[str]:
@@ -109,8 +109,8 @@ class Support:
 
     def _holds(self, path: str, value: Any) -> bool:
         while path:
-            if path in self.bears:
-                allowed = self.bears[path]
+            if path in self.allows:
+                allowed = self.allows[path]
                 return isinstance(allowed, _Any) or value in allowed
             path = path.rpartition(".")[0]
         return False

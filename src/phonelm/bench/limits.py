@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from phonelm._native import PANEL_ROWS
 from phonelm.arch import DecoderConfig, kv_bytes_per_token
 from phonelm.arch.arithmetic import BLOCKS, known_type, tensor_bytes
 from phonelm.bench.result import BenchResult, Timing
@@ -14,8 +15,6 @@ from phonelm.bench.result import BenchResult, Timing
 if TYPE_CHECKING:
     from phonelm import _native
 
-PANEL_ROWS = 16
-"""Rows that the kernels read together: matrices are packed in whole panels."""
 SCALE_BYTES = 2
 """Of a block of the types that dead neurons are skipped in: Q4_0, Q8_0."""
 MIN_SAMPLES, SAMPLING_S = 3, 0.25

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phonelm.engine.decoding import PREFILL_CHUNK
+from phonelm._native import CHUNK_TOKENS
 from phonelm.engine.generation import FinishReason, SamplingOptions, new_sampler
 from phonelm.engine.streaming import TextStream
 
@@ -41,8 +41,8 @@ class _Row:
         self._stream = TextStream(options.stop)
         self._pieces: list[str] = []
         self._tokens: list[int] = []
-        for at in range(session.position, len(prompt), PREFILL_CHUNK):
-            session.prefill(prompt[at : at + PREFILL_CHUNK])
+        for at in range(session.position, len(prompt), CHUNK_TOKENS):
+            session.prefill(prompt[at : at + CHUNK_TOKENS])
         self.take(session.sample(self.sampler))
 
     @property

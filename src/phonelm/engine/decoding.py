@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from phonelm._native import CHUNK_TOKENS
 from phonelm.engine.constraint import Constraint, TokenMask, allows, new_mask
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 NO_TOKEN = -1
 """What the sampler returns where no token is allowed."""
-PREFILL_CHUNK = 256
-"""Tokens evaluated at once (one pass of the native core), so that Ctrl-C is heard within a long prompt."""
 
 
 class Decoder:
@@ -67,11 +66,12 @@ class Decoder:
     def start(self) -> list[int]:
         """Evaluate what of the prompt is not in the session and return the first tokens."""
         begin = time.perf_counter()
-        for at in range(self._session.position, len(self._prompt), PREFILL_CHUNK):
+        # A pass at a time, so that Ctrl-C is heard within a long prompt.
+        for at in range(self._session.position, len(self._prompt), CHUNK_TOKENS):
             if self.is_cancelled:
                 self.ended = "cancelled"
                 return []
-            self._session.prefill(self._prompt[at : at + PREFILL_CHUNK])
+            self._session.prefill(self._prompt[at : at + CHUNK_TOKENS])
         token = self._session.sample(self._sampler, self._mask())
         self.prefill_s = time.perf_counter() - begin
         return self._take([token])

@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from phonelm._native import NUM_SINKS
 from phonelm.engine.adapters import AdapterSource, load_adapters
 from phonelm.engine.batch import Completion, run_batch
 from phonelm.engine.chat_template import Message
 from phonelm.engine.constraint import Constraint
 from phonelm.engine.generation import ContextOverflow, Generation, SamplingOptions
 from phonelm.engine.grammar import Grammar, rule_of
-from phonelm.engine.session import NUM_SINKS, Session
+from phonelm.engine.session import Session
 from phonelm.engine.session_pool import SessionPool
 from phonelm.engine.tokenizer import Tokenizer
 

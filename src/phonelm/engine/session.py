@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from phonelm._native import CHUNK_TOKENS
 from phonelm.engine.chat_template import Message
 from phonelm.engine.constraint import Constraint
-from phonelm.engine.decoding import PREFILL_CHUNK
 from phonelm.engine.generation import Generation, SamplingOptions
 from phonelm.engine.grammar import Grammar, rule_of
 from phonelm.engine.session_pool import common_prefix
@@ -17,9 +17,6 @@ from phonelm.engine.session_pool import common_prefix
 if TYPE_CHECKING:
     from phonelm import _native
     from phonelm.engine.tokenizer import Tokenizer
-
-NUM_SINKS = 4
-"""Tokens at the beginning that a sliding context keeps, as in StreamingLLM (arXiv 2309.17453)."""
 
 
 class Session:
@@ -64,8 +61,8 @@ class Session:
         """
         self._settle()
         new = self._encoded(text)
-        for at in range(0, len(new), PREFILL_CHUNK):
-            self.native.prefill(new[at : at + PREFILL_CHUNK])
+        for at in range(0, len(new), CHUNK_TOKENS):
+            self.native.prefill(new[at : at + CHUNK_TOKENS])
         self._known = self.native.tokens
 
     def generate(

@@ -4,11 +4,8 @@ from phonelm.profile.conditions import Conditions, Probe, Timed
 from phonelm.profile.device import Bandwidth, DeviceProfile, PhaseCosts
 from phonelm.profile.grid import CostGrid
 from phonelm.profile.profile import ProfileConfig, profile_device
-from phonelm.profile.tables import CHUNK_TOKENS, PANEL_ROWS
 
 __all__ = [
-    "CHUNK_TOKENS",
-    "PANEL_ROWS",
     "Bandwidth",
     "Conditions",
     "CostGrid",

@@ -9,13 +9,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phonelm._native import CHUNK_TOKENS
 from phonelm.devices import Device, LocalDevice, MachineInfo
 from phonelm.devices.asking import number
 from phonelm.files import cache_folder, fingerprint, provenance
 from phonelm.profile.device import FORMAT_VERSION, Bandwidth, DeviceProfile, PhaseCosts
 from phonelm.profile.grid import CostGrid
 from phonelm.profile.operators import Settings, measure_operators
-from phonelm.profile.tables import CHUNK_TOKENS, cost_tables
+from phonelm.profile.tables import cost_tables
 from phonelm.progress import Progress
 
 MB = 2**20

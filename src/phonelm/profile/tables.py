@@ -7,10 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-PANEL_ROWS = 16
-"""Rows of a matrix that a thread takes at a time."""
-CHUNK_TOKENS = 256
-"""Tokens of a prompt that the runtime evaluates together (`Scratch::kMaxChunk`)."""
+from phonelm._native import CHUNK_TOKENS, PANEL_ROWS
 
 NEURON_TYPES = ("q4_0", "q8_0")
 """Block types in which the FFN of a ReLU model is stored neuron by neuron."""

@@ -12,31 +12,36 @@ namespace {
 // theirs.
 void check_group(const Activations& input, int token, int group) {
   const size_t at = input.group_at(token, group);
-  const bool has_low = (input.low_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
+  const bool has_residual =
+      (input.residual_tokens[at / static_cast<size_t>(input.block)] >> (token % input.block)) & 1;
   const float scale = input.scales[at];
-  const float low_scale = has_low ? input.low_scales[at] : 0.0f;
+  const float residual_scale = has_residual ? input.residual_scales[at] : 0.0f;
   int sums[2] = {};
-  int low_sums[2] = {};
+  int residual_sums[2] = {};
   for (int i = 0; i < kGroupSize; ++i) {
     const size_t place = at * kGroupSize + static_cast<size_t>(i);
     const int quant = input.quants[place];
-    const int low_quant = has_low ? input.low_quants[place] : 0;
-    require(quant >= -127 && low_quant >= -127, "a quant of -128");
+    const int residual_quant = has_residual ? input.residual_quants[place] : 0;
+    require(quant >= -127 && residual_quant >= -127, "a quant of -128");
     sums[i / kHalfGroup] += quant;
-    low_sums[i / kHalfGroup] += low_quant;
+    residual_sums[i / kHalfGroup] += residual_quant;
     const float x =
         input.values[product(token, input.stride) + product(group, kGroupSize) + static_cast<size_t>(i)];
-    const float step = has_low ? low_scale : scale;
-    require_near("a value", scale * static_cast<float>(quant) + low_scale * static_cast<float>(low_quant), x,
+    const float step = has_residual ? residual_scale : scale;
+    require_near("a value",
+                 scale * static_cast<float>(quant) + residual_scale * static_cast<float>(residual_quant), x,
                  0.5f * step + 1e-5f * scale);
   }
   require(input.offsets[at] == -8 * (sums[0] + sums[1]), "an offset");
-  require(!has_low || input.low_offsets[at] == -8 * (low_sums[0] + low_sums[1]), "a low offset");
+  require(!has_residual || input.residual_offsets[at] == -8 * (residual_sums[0] + residual_sums[1]),
+          "a low offset");
   float all = 0.0f;
   for (size_t half = 0; half < 2; ++half) {
-    const float sum = scale * static_cast<float>(sums[half]) + low_scale * static_cast<float>(low_sums[half]);
+    const float sum =
+        scale * static_cast<float>(sums[half]) + residual_scale * static_cast<float>(residual_sums[half]);
     require(input.half_offsets[2 * at + half] == -32 * sums[half], "a half's offset");
-    require(!has_low || input.low_half_offsets[2 * at + half] == -32 * low_sums[half], "a half's low offset");
+    require(!has_residual || input.residual_half_offsets[2 * at + half] == -32 * residual_sums[half],
+            "a half's low offset");
     require_near("a half's scaled sum", input.scaled_half_sums[2 * at + half], sum, 1e-3f * scale);
     all += sum;
   }
@@ -54,10 +59,10 @@ void check_quantize(const Kernels& kernels, Random& random) {
   const size_t num_masks =
       input.group_at(tokens - 1, input.num_groups - 1) / static_cast<size_t>(input.block) + 1;
   const std::vector<float> scales(input.scales, input.scales + num_masks * static_cast<size_t>(input.block));
-  const std::vector<uint16_t> low_tokens(input.low_tokens, input.low_tokens + num_masks);
+  const std::vector<uint16_t> residual_tokens(input.residual_tokens, input.residual_tokens + num_masks);
   quantize_all(kernels, input);
   for (size_t i = 0; i < num_masks; ++i)
-    require(input.low_tokens[i] == low_tokens[i], "a mask of second terms");
+    require(input.residual_tokens[i] == residual_tokens[i], "a mask of second terms");
   for (int token = 0; token < tokens; ++token) {
     for (int group = 0; group < input.num_groups; ++group) {
       const size_t at = input.group_at(token, group);

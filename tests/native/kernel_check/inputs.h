@@ -90,16 +90,16 @@ class RandomInput {
             product((tokens + block_of(tokens) - 1) / block_of(tokens) * block_of(tokens), cols / 32)),
         values_(product(tokens, cols)),
         quants_(kGroupSize * num_places_),
-        low_quants_(kGroupSize * num_places_),
+        residual_quants_(kGroupSize * num_places_),
         scales_(num_places_),
-        low_scales_(num_places_),
+        residual_scales_(num_places_),
         scaled_sums_(num_places_),
         offsets_(num_places_),
-        low_offsets_(num_places_),
+        residual_offsets_(num_places_),
         half_offsets_(2 * num_places_),
-        low_half_offsets_(2 * num_places_),
+        residual_half_offsets_(2 * num_places_),
         scaled_half_sums_(2 * num_places_),
-        low_tokens_(num_places_) {
+        residual_tokens_(num_places_) {
     for (size_t i = 0; i < values_.size(); ++i) {
       if (i % kGroupSize == 0 && random.chance(0.1)) i += kGroupSize;
       if (i >= values_.size() || !random.chance(live)) continue;
@@ -107,16 +107,16 @@ class RandomInput {
     }
     for (size_t i = 0; i < quants_.size(); ++i) {
       quants_[i] = static_cast<int8_t>(random.between(-127, 127));
-      low_quants_[i] = static_cast<int8_t>(random.between(-127, 127));
+      residual_quants_[i] = static_cast<int8_t>(random.between(-127, 127));
     }
     for (size_t i = 0; i < num_places_; ++i) {
-      scales_[i] = low_scales_[i] = scaled_sums_[i] = NAN;
-      offsets_[i] = low_offsets_[i] = -8 * random.between(-4064, 4064);
+      scales_[i] = residual_scales_[i] = scaled_sums_[i] = NAN;
+      offsets_[i] = residual_offsets_[i] = -8 * random.between(-4064, 4064);
       for (size_t half = 2 * i; half < 2 * i + 2; ++half) {
-        half_offsets_[half] = low_half_offsets_[half] = -32 * random.between(-2032, 2032);
+        half_offsets_[half] = residual_half_offsets_[half] = -32 * random.between(-2032, 2032);
         scaled_half_sums_[half] = NAN;
       }
-      low_tokens_[i] = static_cast<uint16_t>(random.between(0, 65535));
+      residual_tokens_[i] = static_cast<uint16_t>(random.between(0, 65535));
     }
   }
 
@@ -133,14 +133,14 @@ class RandomInput {
     view.scales = scales_.data();
     view.offsets = offsets_.data();
     view.scaled_sums = scaled_sums_.data();
-    view.low_quants = low_quants_.data();
-    view.low_scales = low_scales_.data();
-    view.low_offsets = low_offsets_.data();
+    view.residual_quants = residual_quants_.data();
+    view.residual_scales = residual_scales_.data();
+    view.residual_offsets = residual_offsets_.data();
     view.half_offsets = half_offsets_.data();
-    view.low_half_offsets = low_half_offsets_.data();
+    view.residual_half_offsets = residual_half_offsets_.data();
     view.scaled_half_sums = scaled_half_sums_.data();
-    view.low_tokens = low_tokens_.data();
-    view.low_limit = tokens == 1 ? 0.0f : kBatchLowLimit;
+    view.residual_tokens = residual_tokens_.data();
+    view.residual_limit = tokens == 1 ? 0.0f : kBatchResidualLimit;
     return view;
   }
 
@@ -149,11 +149,11 @@ class RandomInput {
 
   size_t num_places_;
   Guarded<float> values_;
-  Guarded<int8_t> quants_, low_quants_;
-  Guarded<float> scales_, low_scales_, scaled_sums_;
-  Guarded<int32_t> offsets_, low_offsets_, half_offsets_, low_half_offsets_;
+  Guarded<int8_t> quants_, residual_quants_;
+  Guarded<float> scales_, residual_scales_, scaled_sums_;
+  Guarded<int32_t> offsets_, residual_offsets_, half_offsets_, residual_half_offsets_;
   Guarded<float> scaled_half_sums_;
-  Guarded<uint16_t> low_tokens_;
+  Guarded<uint16_t> residual_tokens_;
 };
 
 inline void quantize_all(const Kernels& kernels, const Activations& input) {

@@ -82,8 +82,8 @@ void check_exact_matmul(const Kernels& kernels, Random& random, TensorType type)
   const int tokens = random.between(2, 20);
   const RandomInput batch_memory(random, tokens, matrix.cols);
   Activations batch = batch_memory.view(tokens, matrix.cols);
-  batch.exact = true;
-  batch.low_limit = 0.0f;
+  batch.batch_invariant = true;
+  batch.residual_limit = 0.0f;
   quantize_all(kernels, batch);
   const int stride = matrix.padded_rows();
   const Guarded<float> together(product(tokens, stride));
