@@ -1,48 +1,18 @@
 #include "graph/describe.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <initializer_list>
-#include <string_view>
 #include <utility>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "graph/config_reader.h"
 #include "graph/rope.h"
 
 namespace phonelm {
 
 namespace {
-
-// A name and its value, which is JSON already.
-using Member = std::pair<std::string_view, std::string>;
-
-std::string object(std::initializer_list<Member> members) {
-  std::string text;
-  for (const auto& [name, value] : members) {
-    if (!text.empty()) text += ", ";
-    ((text += '"') += name) += "\": ";
-    text += value;
-  }
-  return "{" + text + "}";
-}
-
-std::string array(const std::vector<std::string>& items) {
-  std::string text;
-  for (const std::string& item : items) text += (text.empty() ? "" : ", ") + item;
-  return "[" + text + "]";
-}
-
-// Of words that need no escape.
-std::string text(const char* word) { return std::string(1, '"') + word + '"'; }
-std::string flag(bool value) { return value ? "true" : "false"; }
-
-template <typename Float>
-std::string number(Float value) {
-  char digits[40];
-  return {digits, std::to_chars(digits, digits + sizeof(digits), value).ptr};
-}
 
 const char* name_of(Activation activation) {
   switch (activation) {
@@ -61,60 +31,56 @@ const char* name_of(Activation activation) {
 // What frequencies were divided by.
 std::string factors_of(const Rope& rope, const std::vector<float>& scaled) {
   const std::vector<float> plain = rope_frequencies(rope.keys.theta, 2 * rope.num_pairs());
-  std::vector<std::string> factors;
-  for (size_t i = 0; i < scaled.size(); ++i) factors.push_back(number(plain[i] / scaled[i]));
-  return array(factors);
+  JsonArray factors;
+  for (size_t i = 0; i < scaled.size(); ++i) factors.add(json_number(plain[i] / scaled[i]));
+  return factors.str();
 }
 
 // Scaled in several ways at once, which together have no name.
 std::string mixed_scaling(const ModelConfig& config, const Rope& rope) {
-  const std::string magnitude = number(rope.magnitude);
-  const std::string factors = factors_of(rope, rope.frequencies);
-  if (rope.long_frequencies.empty()) {
-    return object({{"kind", text("factors")}, {"magnitude", magnitude}, {"factors", factors}});
+  const bool is_long = !rope.long_frequencies.empty();
+  JsonObject scaling;
+  scaling.add_text("kind", is_long ? "longrope" : "factors");
+  scaling.add_number("magnitude", rope.magnitude);
+  scaling.add("factors", factors_of(rope, rope.frequencies));
+  if (is_long) {
+    scaling.add_count("original_context", config.original_context);
+    scaling.add("long_factors", factors_of(rope, rope.long_frequencies));
   }
-  return object({{"kind", text("longrope")},
-                 {"original_context", std::to_string(config.original_context)},
-                 {"magnitude", magnitude},
-                 {"factors", factors},
-                 {"long_factors", factors_of(rope, rope.long_frequencies)}});
+  return scaling.str();
 }
 
 std::string scaling_of(const ModelConfig& config, const Rope& rope) {
   const RopeKeys& keys = rope.keys;
-  const std::string magnitude = number(keys.magnitude);
   const bool is_long = !rope.long_frequencies.empty();
   const bool has_factor = keys.factor != 1.0f;
   if (has_factor + keys.has_factors + is_long > 1) return mixed_scaling(config, rope);
+  JsonObject scaling;
+  scaling.add_number("magnitude", keys.magnitude);
   if (is_long) {
-    return object({{"kind", text("longrope")},
-                   {"original_context", std::to_string(config.original_context)},
-                   {"magnitude", magnitude}});
+    return scaling.add_text("kind", "longrope").add_count("original_context", config.original_context).str();
   }
-  if (keys.has_factors) return object({{"kind", text("factors")}, {"magnitude", magnitude}});
+  if (keys.has_factors) return scaling.add_text("kind", "factors").str();
   if (!has_factor && keys.magnitude == 1.0f) return "null";
-  const std::string factor = number(keys.factor);
-  if (!keys.is_yarn) {
-    return object({{"kind", text("linear")}, {"factor", factor}, {"magnitude", magnitude}});
-  }
-  return object({{"kind", text("yarn")},
-                 {"factor", factor},
-                 {"original_context", std::to_string(keys.original_context)},
-                 {"magnitude", magnitude},
-                 {"beta_fast", number(keys.beta_fast)},
-                 {"beta_slow", number(keys.beta_slow)}});
+  scaling.add_text("kind", keys.is_yarn ? "yarn" : "linear").add_number("factor", keys.factor);
+  if (!keys.is_yarn) return scaling.str();
+  return scaling.add_count("original_context", keys.original_context)
+      .add_number("beta_fast", keys.beta_fast)
+      .add_number("beta_slow", keys.beta_slow)
+      .str();
 }
 
 std::string rope_of(const ModelConfig& config, const AttentionShape& attention) {
   if (attention.rope == AttentionShape::kNoRope) return "null";
   const Rope& rope = config.ropes[static_cast<size_t>(attention.rope)];
-  // In 64 bits, so that a head's size times it is whole but for rounding.
-  const double fraction = 2.0 * rope.num_pairs() / attention.head_dim;
   // Whether pairs lie side by side is how a file stores q and k, not what they are.
-  return object({{"theta", number(rope.keys.theta)},
-                 {"fraction", number(fraction)},
-                 {"table", text(rope.int8 ? "int8" : "float")},
-                 {"scaling", scaling_of(config, rope)}});
+  return JsonObject()
+      .add_number("theta", rope.keys.theta)
+      // In 64 bits, so that a head's size times it is whole but for rounding.
+      .add_number("fraction", 2.0 * rope.num_pairs() / attention.head_dim)
+      .add_text("table", rope.int8 ? "int8" : "float")
+      .add("scaling", scaling_of(config, rope))
+      .str();
 }
 
 // The tensors of one layer.
@@ -160,16 +126,18 @@ std::string mixer_of(const ModelConfig& config, const AttentionShape& attention,
   const bool fused = tensors.has("attn_qkv.weight");
   const bool has_window = attention.window != AttentionShape::kAll;
   const bool is_usual = attention.scale == 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
-  return object({{"kind", text("attention")},
-                 {"num_heads", std::to_string(attention.num_heads)},
-                 {"num_kv_heads", std::to_string(attention.num_kv_heads)},
-                 {"head_dim", std::to_string(attention.head_dim)},
-                 {"rope", rope_of(config, attention)},
-                 {"window", has_window ? std::to_string(attention.window) : "null"},
-                 {"scale", is_usual ? "null" : number(attention.scale)},
-                 {"qk_norm", text(attention.qk_norm ? "head" : "none")},
-                 {"bias", text(attention_bias(tensors, fused))},
-                 {"fused", flag(fused)}});
+  return JsonObject()
+      .add_text("kind", "attention")
+      .add_count("num_heads", attention.num_heads)
+      .add_count("num_kv_heads", attention.num_kv_heads)
+      .add_count("head_dim", attention.head_dim)
+      .add("rope", rope_of(config, attention))
+      .add("window", has_window ? std::to_string(attention.window) : "null")
+      .add("scale", is_usual ? "null" : json_number(attention.scale))
+      .add_text("qk_norm", attention.qk_norm ? "head" : "none")
+      .add_text("bias", attention_bias(tensors, fused))
+      .add_flag("fused", fused)
+      .str();
 }
 
 std::string ffn_of(const FfnShape& ffn, const LayerTensors& tensors) {
@@ -178,53 +146,54 @@ std::string ffn_of(const FfnShape& ffn, const LayerTensors& tensors) {
   const bool has_gate = ffn.gated && !fused;
   const bool bias =
       has_gate ? tensors.biased({"ffn_up", "ffn_down", "ffn_gate"}) : tensors.biased({"ffn_up", "ffn_down"});
-  return object({{"intermediate_size", std::to_string(ffn.intermediate_size)},
-                 {"gated", flag(ffn.gated)},
-                 {"activation", text(name_of(ffn.activation))},
-                 {"bias", flag(bias)},
-                 {"fused", flag(fused)}});
+  return JsonObject()
+      .add_count("intermediate_size", ffn.intermediate_size)
+      .add_flag("gated", ffn.gated)
+      .add_text("activation", name_of(ffn.activation))
+      .add_flag("bias", bias)
+      .add_flag("fused", fused)
+      .str();
 }
 
 std::string norm_of(const ModelConfig& config) {
-  return object({{"kind", text(config.norm.name())}, {"eps", number(config.norm.eps)}});
+  return JsonObject().add_text("kind", config.norm.name()).add_number("eps", config.norm.eps).str();
 }
 
-// Without its end, which may be a count.
-std::string open_layer(const ModelConfig& config, const GgufFile& file, int index) {
+JsonObject layer_of(const ModelConfig& config, const GgufFile& file, int index) {
   const LayerTensors tensors(file, index);
   const LayerShape& layer = config.layer(index);
-  std::string all = object({{"mixer", mixer_of(config, layer.attention, tensors)},
-                            {"ffn", ffn_of(layer.ffn, tensors)},
-                            {"norm", norm_of(config)},
-                            {"residual", object({{"post_norm", flag(layer.post_norm)}})}});
-  all.pop_back();
-  return all;
+  return JsonObject()
+      .add("mixer", mixer_of(config, layer.attention, tensors))
+      .add("ffn", ffn_of(layer.ffn, tensors))
+      .add("norm", norm_of(config))
+      .add("residual", JsonObject().add_flag("post_norm", layer.post_norm).str());
 }
 
 std::string layers_of(const ModelConfig& config, const GgufFile& file) {
-  std::vector<std::pair<std::string, int>> runs;
+  std::vector<std::pair<JsonObject, int>> runs;
   for (int i = 0; i < config.num_layers(); ++i) {
-    std::string layer = open_layer(config, file, i);
+    JsonObject layer = layer_of(config, file, i);
     if (runs.empty() || runs.back().first != layer) runs.emplace_back(std::move(layer), 0);
     ++runs.back().second;
   }
-  std::vector<std::string> items;
-  for (const auto& [layer, count] : runs)
-    items.push_back(layer + ", \"repeat\": " + std::to_string(count) + "}");
-  return array(items);
+  JsonArray items;
+  for (auto& [layer, count] : runs) items.add(layer.add_count("repeat", count).str());
+  return items.str();
 }
 
 }  // namespace
 
 std::string describe(const ModelConfig& config, const GgufFile& file) {
   const bool tied = file.find_tensor("output.weight") == nullptr;
-  return object({{"vocab_size", std::to_string(config.vocab_size)},
-                 {"hidden_size", std::to_string(config.hidden_size)},
-                 {"context_length", std::to_string(config.context_length)},
-                 {"embedding", object({{"scaled", flag(config.embedding_scale != 1.0f)}})},
-                 {"layers", layers_of(config, file)},
-                 {"norm", norm_of(config)},
-                 {"head", object({{"tied", flag(tied)}})}});
+  return JsonObject()
+      .add_count("vocab_size", config.vocab_size)
+      .add_count("hidden_size", config.hidden_size)
+      .add_count("context_length", config.context_length)
+      .add("embedding", JsonObject().add_flag("scaled", config.embedding_scale != 1.0f).str())
+      .add("layers", layers_of(config, file))
+      .add("norm", norm_of(config))
+      .add("head", JsonObject().add_flag("tied", tied).str())
+      .str();
 }
 
 std::string describe(const GgufFile& file) {
