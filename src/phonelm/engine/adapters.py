@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phonelm.files import cache_folder, file_states, fingerprint
-from phonelm.version import package_version
+from phonelm.engine.conversions import converted
 
 if TYPE_CHECKING:
     from phonelm import _native
@@ -74,16 +73,10 @@ def _weight_type(model: _native.Model) -> str:
 
 
 def _converted(folder: Path, base: AdapterBase, weight_type: str) -> Path:
-    """The GGUF adapter of a peft folder for a model's shape, made once for each state of the folder."""
+    """The GGUF adapter of a peft folder for a model's shape."""
     from phonelm.formats import convert_adapter
 
-    place = fingerprint([str(folder.resolve()), base, weight_type])[:8]
-    state = fingerprint([package_version(), *file_states(folder)])
-    out = cache_folder() / "adapters" / f"{folder.resolve().name}-{place}-{state}.gguf"
-    if not out.is_file():
-        out.parent.mkdir(parents=True, exist_ok=True)
+    def convert(out: Path) -> None:
         convert_adapter(folder, base, out, weight_type)
-        for stale in out.parent.glob(f"*-{place}-*.gguf"):
-            if stale != out:
-                stale.unlink(missing_ok=True)
-    return out
+
+    return converted(folder, "adapters", [base, weight_type], convert)

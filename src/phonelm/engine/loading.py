@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from phonelm.engine.adapters import AdapterSource
-from phonelm.engine.model import Model
+from phonelm.engine.conversions import converted
+from phonelm.engine.model import Model, ModelOptions
 from phonelm.engine.store import KNOWN, find, local_path
-from phonelm.files import cache_folder, file_states, fingerprint
-from phonelm.version import package_version
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-def load(
-    model: str | Path,
-    *,
-    num_threads: int | None = None,
-    isa: str | None = None,
-    context_length: int | None = None,
-    sparse_ffn: bool = True,
-    adapters: Sequence[AdapterSource] = (),
-    kv_type: str = "f16",
-    idle_sessions: int = 4,
-) -> Model:
+def load(model: str | Path, **options: Unpack[ModelOptions]) -> Model:
     """Load a GGUF file, a run folder, a Hugging Face folder or a known name.
 
-    `num_threads` None takes as many as a short measurement finds fastest, for one token and for a batch apart
-    (`Model.native.decode_threads`, `prefill_threads`), `isa` None the fastest this machine has,
-    `context_length` None the model's own; `sparse_ffn` False reads all neurons of a ReLU model at decode,
-    dead ones too; `adapters` as in `Model.set_adapters`; `kv_type` "q8_0" keeps keys and values in half the
-    memory of "f16"; `idle_sessions` of earlier texts are kept to start from. Raises `FileNotFoundError` for
-    a name that is nothing here, `ValueError` as `Model` does.
+    Options as in `Model`. Raises `FileNotFoundError` for a name that is nothing here, `ValueError` as `Model`
+    does.
     """
-    return Model(
-        resolve(model),
-        num_threads=num_threads,
-        isa=isa,
-        context_length=context_length,
-        sparse_ffn=sparse_ffn,
-        adapters=adapters,
-        kv_type=kv_type,
-        idle_sessions=idle_sessions,
-    )
+    return Model(resolve(model), **options)
 
 
 def resolve(model: str | Path) -> Path:
@@ -83,13 +62,4 @@ def _converted(folder: Path) -> Path:
     """GGUF of a Hugging Face folder, in f16: the common type that is nearest to the checkpoint."""
     from phonelm.formats import convert_checkpoint
 
-    place = fingerprint(str(folder.resolve()))[:8]
-    state = fingerprint([package_version(), *file_states(folder)])
-    out = cache_folder() / "converted" / f"{folder.resolve().name}-{place}-{state}.gguf"
-    if not out.is_file():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        convert_checkpoint(folder, out, block_type="f16")
-        for stale in out.parent.glob(f"*-{place}-*.gguf"):
-            if stale != out:
-                stale.unlink(missing_ok=True)
-    return out
+    return converted(folder, "converted", None, partial(convert_checkpoint, folder, block_type="f16"))

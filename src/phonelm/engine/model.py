@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from phonelm._native import NUM_SINKS
 from phonelm.engine.adapters import AdapterSource, load_adapters
@@ -33,8 +33,26 @@ _LEAST_CAPACITY = 256
 """Tokens that a session has room for at least, where the context allows it."""
 
 
+class ModelOptions(TypedDict, total=False):
+    """What a model is loaded with; `Model` says what each means and has the defaults."""
+
+    num_threads: int | None
+    isa: str | None
+    context_length: int | None
+    sparse_ffn: bool
+    adapters: Sequence[AdapterSource]
+    kv_type: str
+    idle_sessions: int
+
+
 class Model:
     """The weights of a GGUF file in memory, ready to run.
+
+    `num_threads` None takes as many as a short measurement finds fastest, for one token and for a batch apart
+    (`Model.native.decode_threads`, `prefill_threads`), `isa` None the fastest this machine has,
+    `context_length` None the model's own; `sparse_ffn` False reads all neurons of a ReLU model at decode,
+    dead ones too; `adapters` as in `set_adapters`; `kv_type` "q8_0" keeps keys and values in half the
+    memory of "f16"; `idle_sessions` of earlier texts are kept to start from.
 
     Calls from several threads are safe: each generation has a session (its own keys and values). The last
     `idle_sessions` of them are kept, and a text that begins as one of them did starts from what that one has
