@@ -147,7 +147,7 @@ def _neurons(kind: _Kind, footprints: list[int]) -> list[Table]:
     """In decode by the active share; a prompt's neurons are all computed."""
     sizes = {"hidden": _doublings(256, 4096), "intermediate": _doublings(512, 8192)}
     coarse = {name: points[::2] for name, points in sizes.items()}
-    live = {"footprint_mb": [footprints[0], footprints[-2]], "live_percent": [10, 50, 100]}
+    live = {"footprint_mb": footprints[:-1], "live_percent": [10, 50, 100]}
     tables = []
     for name, gated in (("gated", 1), ("plain", 0)):
         said = {"type": kind.block_type, "gated": gated}

@@ -71,6 +71,20 @@ class Shapes:
         return self._by_kind(lambda kind, layers: weight_bytes(kind, block_type, embedding_type, layers))
 
     @property
+    def attention_parameters(self) -> Array:
+        """Parameters of one layer's attention."""
+        return self._by_kind(
+            lambda kind, _: sum(t.size for t in kind.layers[0].mixer.tensors(kind.hidden_size, kind.norm))
+        )
+
+    @property
+    def ffn_parameters(self) -> Array:
+        """Parameters of one layer's FFN."""
+        return self._by_kind(
+            lambda kind, _: sum(t.size for t in kind.layers[0].ffn.tensors(kind.hidden_size))
+        )
+
+    @property
     def kv_bytes_per_token(self) -> Array:
         """Bytes of a token's keys and values in float16."""
         return self._by_kind(lambda kind, layers: kv_bytes_per_token(kind, "f16", layers))

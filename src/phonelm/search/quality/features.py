@@ -26,12 +26,10 @@ heads / KV heads, head size; and 1 for the kinds of FFN, of which gated ReLU is 
 
 def features(shapes: Shapes) -> Array:
     """The columns of `FEATURES`, float32 [shapes, features]: none depends on the size of the model."""
-    attention = shapes.head_dim * (2 * shapes.heads + 2 * shapes.kv_heads)
-    ffn = np.where(shapes.gated, 3, 2) * shapes.intermediate
     out = np.empty((len(shapes), len(FEATURES)), dtype=np.float32)
-    ratios = (
+    ratios: tuple[tuple[Any, Any], ...] = (
         (shapes.hidden, shapes.layers),
-        (ffn, attention),
+        (shapes.ffn_parameters, shapes.attention_parameters),
         (shapes.heads * shapes.head_dim, shapes.hidden),
         (shapes.heads, shapes.kv_heads),
         (shapes.head_dim, 1),
