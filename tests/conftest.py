@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from shapes import TINY
 # A busy machine must not fail a property that holds.
 settings.register_profile("phonelm", deadline=None)
 settings.load_profile("phonelm")
+
+# Shells start background jobs without Ctrl-C, and the commands under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _real_model(name: str, variable: str) -> Path:
