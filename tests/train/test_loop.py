@@ -236,7 +236,7 @@ def test_a_damaged_state_is_named(data_folder: Path, decoder: DecoderConfig, tmp
     [
         ({"sequence_length": 65}, {}, "context"),
         ({}, {"vocab_size": 400}, "vocab_size"),
-        ({}, {"norm": "layernorm"}, "norm"),
+        ({}, {"norm": "layernorm_no_bias"}, "norm"),
         ({}, {"activation": "gelu"}, "gelu"),
         ({"device": "nowhere"}, {}, "device"),
     ],
