@@ -52,7 +52,7 @@ struct Name {
 };
 
 // llama.cpp's names (src/llama-vocab.cpp); a model that came later often has a name of its own for an old rule.
-// Those of one rule stand together. Of Qwen's expression alone it is known here that NFC comes before it.
+// Those of one rule stand together. Qwen's own tokenizer brings texts to form C first, which llama.cpp does for none.
 constexpr Name kNames[] = {
     {"gpt-2", &kGpt2},
     {"phi-2", &kGpt2},
