@@ -1,7 +1,7 @@
 // Reader of GGUF models (version 2 and 3, little endian) in one file or several, memory-mapped. Format:
-// ggml/include/gguf.h of llama.cpp. Every count, offset, size and type is checked against its file before it is
-// used, so that no file can make the reader touch a byte outside the map or allocate more than the file's size
-// justifies.
+// ggml/include/gguf.h of llama.cpp. Every count, offset, size and type is checked against its file before it
+// is used, so that no file can make the reader touch a byte outside the map or allocate more than the file's
+// size justifies.
 #pragma once
 
 #include <array>

@@ -29,7 +29,8 @@ inline constexpr size_t kMinMetadataBytes = 8 + 1 + 4 + 1;
 // neither 0 nor 1, an array in an array.
 Metadata read_metadata(Cursor& cursor, size_t num_keys);
 
-// nullptr when absent; Error (naming the key and the file at `path`) when of another kind, which `kind` names.
+// nullptr when absent; Error (naming the key and the file at `path`) when of another kind, which `kind`
+// names.
 template <class T>
 const T* find_value(const Metadata& metadata, std::string_view key, const char* kind,
                     const std::string& path) {

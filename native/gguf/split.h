@@ -1,5 +1,5 @@
-// Models in several files, as llama.cpp's gguf-split writes them: NAME-00001-of-00003.gguf and so on. The first
-// has the model's metadata, and each has tensors of its own.
+// Models in several files, as llama.cpp's gguf-split writes them: NAME-00001-of-00003.gguf and so on. The
+// first has the model's metadata, and each has tensors of its own.
 #pragma once
 
 #include <memory>

@@ -43,7 +43,8 @@ class ConfigReader {
   // For a key with an entry for each layer.
   void check_num_entries(const std::string& name, size_t num_entries, int num_layers) const {
     if (num_entries == static_cast<size_t>(num_layers)) return;
-    refuse(name, "has " + std::to_string(num_entries) + " entries for " + std::to_string(num_layers) + " layers");
+    refuse(name,
+           "has " + std::to_string(num_entries) + " entries for " + std::to_string(num_layers) + " layers");
   }
   float positive(const std::string& name, double fallback) const {
     return positive_of(name, file_.get_float(prefix_ + name).value_or(fallback));

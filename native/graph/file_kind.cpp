@@ -18,7 +18,8 @@ constexpr OtherKind kOtherKinds[] = {
     {"adapter",
      "is an adapter, not a model; load the model that it was made for, and give this file as its adapter "
      "(--lora, or adapters=[...] in Python)"},
-    {"mmproj", "is the part of a model that sees or hears (mmproj), not the model; take the model's own file"},
+    {"mmproj",
+     "is the part of a model that sees or hears (mmproj), not the model; take the model's own file"},
     {"imatrix", "is an importance matrix for quantization, not a model; take the model's file"},
     {"vocab", "is a vocabulary without weights, not a model; take the model's file"},
 };

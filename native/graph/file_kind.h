@@ -5,8 +5,8 @@
 
 namespace phonelm {
 
-// Throws Error for an adapter, a vocabulary without weights and their like: what the file is, and what to give
-// instead.
+// Throws Error for an adapter, a vocabulary without weights and their like: what the file is, and what to
+// give instead.
 void refuse_other_kinds(const GgufFile& file);
 
 }  // namespace phonelm

@@ -55,9 +55,8 @@ const PreTokenizer& read_pre_tokenizer(const GgufFile& file) {
   const std::string_view name = is_missing ? "default" : std::string_view(*given);
   const PreTokenizer* rule = find_pre_tokenizer(name);
   if (rule == nullptr) {
-    fail(file, "pre-tokenizer " + quoted(name) +
-                   " (tokenizer.ggml.pre) is not supported; these are: " + pre_tokenizer_names() +
-                   ", and their other names");
+    fail(file, "pre-tokenizer " + quoted(name) + " (tokenizer.ggml.pre) is not supported; these are: " +
+                   pre_tokenizer_names() + ", and their other names");
   }
   return *rule;
 }

@@ -51,8 +51,9 @@ struct Name {
   const PreTokenizer* rule;
 };
 
-// llama.cpp's names (src/llama-vocab.cpp); a model that came later often has a name of its own for an old rule.
-// Those of one rule stand together. Qwen's own tokenizer brings texts to form C first, which llama.cpp does for none.
+// llama.cpp's names (src/llama-vocab.cpp); a model that came later often has a name of its own for an old
+// rule. Those of one rule stand together. Qwen's own tokenizer brings texts to form C first, which llama.cpp
+// does for none.
 constexpr Name kNames[] = {
     {"gpt-2", &kGpt2},
     {"phi-2", &kGpt2},

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_tokenizer
+from tokenizer_folder import write_tokenizer
 
 from phonelm.formats.tokenizer_export import tokenizer_metadata
 

@@ -117,7 +117,11 @@ def test_logits_are_those_of_transformers(tmp_path: Path, case: str, monkeypatch
 
 @pytest.mark.parametrize(
     "settings",
-    [{"mscale": 0.7}, {"mscale": 3.0, "mscale_all_dim": 1.0}, {"attention_factor": 1.6, "mscale_all_dim": 1.0}],
+    [
+        {"mscale": 0.7},
+        {"mscale": 3.0, "mscale_all_dim": 1.0},
+        {"attention_factor": 1.6, "mscale_all_dim": 1.0},
+    ],
 )
 def test_what_yarn_scales_cos_and_sin_by(tmp_path: Path, settings: dict[str, Any]) -> None:
     rope = {**YARN, **settings}

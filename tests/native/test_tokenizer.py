@@ -21,15 +21,37 @@ CONTROL = 3
 NAMES = ("gpt-2", "smollm", "default", "llama-bpe", "dbrx", "deepseek-r1-qwen", "qwen35", "gpt-4o", "tekken")
 # From src/llama-vocab.cpp of llama.cpp: the names of a pre-tokenizer, then of types with one expression.
 OTHER_NAMES = {
-    "gpt-2": (
-        "phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert exaone4 "
-        "mpt olmo jais trillion granite-docling"
-    ).split(),
-    "smollm": "starcoder refact command-r codeshell exaone minerva-7b mellum2".split(),
-    "llama-bpe": "llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano".split(),
-    "dbrx": "smaug-bpe glm4 chatglm-bpe".split(),
-    "deepseek-r1-qwen": "kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2".split(),
-    "gpt-4o": "llama4 kanana2 talkie minimax-m2".split(),
+    "gpt-2": [
+        "phi-2",
+        "jina-es",
+        "jina-de",
+        "gigachat",
+        "jina-v2-es",
+        "jina-v2-de",
+        "a.x-4.0",
+        "mellum",
+        "modern-bert",
+        "exaone4",
+        "mpt",
+        "olmo",
+        "jais",
+        "trillion",
+        "granite-docling",
+    ],
+    "smollm": ["starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+    "llama-bpe": [
+        "llama3",
+        "llama-v3",
+        "falcon3",
+        "falcon-h1",
+        "pixtral",
+        "midm-2.0",
+        "lfm2",
+        "jina-v5-nano",
+    ],
+    "dbrx": ["smaug-bpe", "glm4", "chatglm-bpe"],
+    "deepseek-r1-qwen": ["kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2"],
+    "gpt-4o": ["llama4", "kanana2", "talkie", "minimax-m2"],
 }
 RULES = pytest.mark.parametrize("rule", NAMES)
 ALIKE_TEXTS = (

@@ -54,8 +54,8 @@ def _in_folder(folder: Path) -> Path:
         return _converted(folder)
     if (folder / "adapter_config.json").is_file():
         raise ValueError(
-            f"{folder} is an adapter that peft saved, not a model; load the model that it was made for, and give "
-            "this folder as its adapter (--lora, or adapters=[...] in Python)"
+            f"{folder} is an adapter that peft saved, not a model; load the model that it was made for, and "
+            "give this folder as its adapter (--lora, or adapters=[...] in Python)"
         )
     raise FileNotFoundError(
         f"{folder} holds neither model.gguf (a run that reached its quantize stage) nor config.json "

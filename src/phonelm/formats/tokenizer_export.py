@@ -62,9 +62,7 @@ def _within(document: Mapping[str, Any], vocab_size: int, progress: Progress) ->
     """
     added = document.get("added_tokens", ())
     beyond = {token["content"]: token["id"] for token in added if token["id"] >= vocab_size}
-    vocab = {
-        text: index for text, index in document["model"]["vocab"].items() if beyond.get(text) != index
-    }
+    vocab = {text: index for text, index in document["model"]["vocab"].items() if beyond.get(text) != index}
     if max(vocab.values(), default=0) >= vocab_size:
         raise ValueError(
             f"the tokenizer has a token {max(vocab.values())}, the model only {vocab_size}; wrong tokenizer?"
