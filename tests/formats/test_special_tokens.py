@@ -15,6 +15,7 @@ VOCAB = 280
 KINDS = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
 TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 LONG = {"content": END, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+TYPED = {"__type": "AddedToken", **LONG}
 OLD = {"added_tokens_decoder": None}
 CONFIG = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
@@ -41,12 +42,11 @@ def found(folder: Path) -> dict[str, Any]:
     "files",
     [
         {},
-        {"tokenizer_config": {"bos_token": TEXT, "pad_token": LONG, "unk_token": TEXT}},
+        {"tokenizer_config": {"bos_token": TEXT, "pad_token": TYPED, "unk_token": TEXT}},
         {"tokenizer_config": {"bos_token": None}},
         {"tokenizer_config": {"bos_token": "null", "pad_token": "null"}},
-        {"tokenizer_config": {"bos_token": "null", "tokenizer_class": "Qwen2Tokenizer"}},
         {"tokenizer_config": {"eos_token": TEXT}, "generation_config": {"eos_token_id": [2, 1]}},
-        {"tokenizer_config": {"eos_token": LONG}, "generation_config": {"eos_token_id": [0, 1, 2]}},
+        {"tokenizer_config": {"eos_token": TYPED}, "generation_config": {"eos_token_id": [0, 1, 2]}},
         {"tokenizer_config": OLD, "special_tokens_map": {"bos_token": TEXT, "eos_token": LONG}},
         {"tokenizer_config": {**OLD, "eos_token": TEXT}, "special_tokens_map": {"eos_token": START}},
         {"tokenizer_config": {"added_tokens_decoder": {}}, "special_tokens_map": {"eos_token": START}},

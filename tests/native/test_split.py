@@ -23,7 +23,8 @@ def write_again(source: Path, out: Path, keys: dict[str, int] | None = None, **o
     architecture = reader.fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(out, architecture, **options)
     for name, field in reader.fields.items():
-        if name.startswith("GGUF.") or name == "general.architecture":
+        # The package writes no empty arrays.
+        if name.startswith("GGUF.") or name == "general.architecture" or field.contents() == []:
             continue
         element = field.types[1] if len(field.types) > 1 else None
         writer.add_key_value(name, field.contents(), field.types[0], element)
@@ -69,7 +70,8 @@ def test_what_is_told_of_parts_is_told_of_the_whole(split: Split, tiny_gguf: Pat
     for tensor in tensors:
         assert {**tensor, "offset": 0} == {**whole[tensor["name"]], "offset": 0}
     metadata = _native.read_metadata(str(parts[1]))
-    assert metadata.items() >= _native.read_metadata(str(tiny_gguf)).items()
+    expected = {key: value for key, value in _native.read_metadata(str(tiny_gguf)).items() if value != []}
+    assert {key: metadata[key] for key in expected} == expected
     assert metadata["split.count"] == 3
     assert _native.describe(str(parts[2])) == _native.describe(str(tiny_gguf))
     model = _native.Model.load(str(parts[0]), num_threads=1)
