@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizer_folder import write_tokenizer
 
 from phonelm.formats.tokenizer_export import tokenizer_metadata
+from tokenizer_folder import write_tokenizer
 
 VOCAB = 280
 KINDS = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
