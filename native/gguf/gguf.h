@@ -1,6 +1,7 @@
-// Reader of GGUF files (version 2 and 3, little endian), memory-mapped. Format: ggml/include/gguf.h of
-// llama.cpp. Every count, offset, size and type is checked against the file before it is used, so that no
-// file can make the reader touch a byte outside the map or allocate more than the file's size justifies.
+// Reader of GGUF models (version 2 and 3, little endian) in one file or several, memory-mapped. Format:
+// ggml/include/gguf.h of llama.cpp. Every count, offset, size and type is checked against its file before it
+// is used, so that no file can make the reader touch a byte outside the map or allocate more than the file's
+// size justifies.
 #pragma once
 
 #include <array>
@@ -8,13 +9,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <variant>
 #include <vector>
 
 #include "core/error.h"
+#include "gguf/metadata.h"
 
 namespace phonelm {
 
@@ -59,27 +61,29 @@ struct TensorInfo {
   uint32_t num_dims;
   const std::byte* data;
   size_t num_bytes;
-  size_t offset;  // of the data, from the beginning of the file
+  size_t offset;  // of the data, from the beginning of its file
+  size_t part;    // which of the model's files that is
 };
 
-// Integers are int64 (uint64 where only that holds them; not in arrays), floats are double. An array without
-// elements keeps its kind.
-using MetaValue = std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<bool>,
-                               std::vector<int64_t>, std::vector<double>, std::vector<std::string>>;
+class GgufPart;
 
 class GgufFile {
  public:
-  // Throws FileError: not there, not readable. Throws Error: truncated, corrupt, unknown version or tensor
-  // type.
+  // A model in several files is opened by any of them. Throws FileError: not there, not readable. Throws
+  // Error: truncated, corrupt, unknown version or tensor type, parts that are missing or of different models.
   static std::shared_ptr<GgufFile> open(const std::string& path);
   ~GgufFile();
   GgufFile(const GgufFile&) = delete;
   GgufFile& operator=(const GgufFile&) = delete;
 
-  const std::string& path() const { return path_; }
-  size_t size_bytes() const { return size_; }
+  // Of the first file, which has the metadata.
+  const std::string& path() const;
+  // Of all files.
+  size_t size_bytes() const;
+  // Of the first file, what precedes the tensors' data.
+  std::span<const std::byte> header() const;
 
-  const std::unordered_map<std::string, MetaValue>& metadata() const { return metadata_; }
+  const Metadata& metadata() const;
   // Typed lookups: nullopt / nullptr when absent; Error (naming the key) when of another kind.
   std::optional<int64_t> get_int(std::string_view key) const;
   std::optional<double> get_float(std::string_view key) const;
@@ -93,21 +97,18 @@ class GgufFile {
   // nullptr when absent.
   const TensorInfo* find_tensor(std::string_view name) const;
 
-  // Tells the system that nothing before the end of this tensor is needed for now; what is read again all the
-  // same comes from the file again.
+  // Tells the system that nothing before the end of this tensor in its file is needed for now; what is read
+  // again all the same comes from the file again.
   void release_pages_up_to(const TensorInfo& tensor) const;
 
  private:
-  explicit GgufFile(const std::string& path) : path_(path) {}
-  void map();
-  void parse();
+  explicit GgufFile(std::vector<std::unique_ptr<GgufPart>> parts);
   template <class T>
-  const T* get(std::string_view key, const char* kind) const;
+  const T* get(std::string_view key, const char* kind) const {
+    return find_value<T>(metadata(), key, kind, path());
+  }
 
-  std::string path_;
-  const std::byte* map_ = nullptr;
-  size_t size_ = 0;
-  std::unordered_map<std::string, MetaValue> metadata_;
+  std::vector<std::unique_ptr<GgufPart>> parts_;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, size_t> tensor_index_;
 };

@@ -2,6 +2,9 @@
 
 #include <limits>
 #include <type_traits>
+#include <utility>
+
+#include "gguf/cursor.h"
 
 namespace phonelm {
 namespace {
@@ -108,8 +111,7 @@ MetaValue read_scalar(Cursor& cursor, const std::string& what) {
   return static_cast<Kept<T>>(value);
 }
 
-}  // namespace
-
+// A value (its type first) that follows `key`.
 MetaValue read_meta_value(Cursor& cursor, const std::string& key) {
   const std::string what = "metadata key " + quoted(key);
   const auto type = static_cast<ValueType>(cursor.read<uint32_t>(what));
@@ -126,6 +128,26 @@ MetaValue read_meta_value(Cursor& cursor, const std::string& key) {
   const auto element = static_cast<ValueType>(cursor.read<uint32_t>(what));
   return visit_type(
       element, [&]<class T>(Tag<T>) { return read_array<T>(cursor, what); }, [&] { return refuse(element); });
+}
+
+}  // namespace
+
+Metadata read_metadata(Cursor& cursor, size_t num_keys) {
+  Metadata metadata;
+  metadata.reserve(num_keys);
+  for (size_t i = 0; i < num_keys; ++i) {
+    std::string key = cursor.read_string("the name of a metadata key");
+    if (key.empty()) cursor.fail("a metadata key has no name");
+    MetaValue value = read_meta_value(cursor, key);
+    const auto [place, is_new] = metadata.try_emplace(std::move(key), std::move(value));
+    if (!is_new) cursor.fail("metadata key " + quoted(place->first) + " is there twice");
+  }
+  return metadata;
+}
+
+std::optional<int64_t> find_integer(const Metadata& metadata, std::string_view key, const std::string& path) {
+  const auto* value = find_value<int64_t>(metadata, key, "an integer (below 2^63)", path);
+  return value == nullptr ? std::nullopt : std::optional(*value);
 }
 
 }  // namespace phonelm

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/printable.h"
+#include "graph/file_kind.h"
 #include "graph/rope.h"
 
 namespace phonelm {
@@ -47,10 +48,11 @@ const Kind& find_kind(const GgufFile& file) {
               names);
 }
 
-AttentionShape read_attention(const ConfigReader& reader, const Kind& kind, int hidden_size) {
+AttentionShape read_attention(const ConfigReader& reader, const Kind& kind, int hidden_size, int num_layers) {
   AttentionShape attention;
-  attention.num_heads = reader.count("attention.head_count", 65536);
-  attention.num_kv_heads = reader.count_or("attention.head_count_kv", attention.num_heads, 65536);
+  attention.num_heads = reader.layer_count("attention.head_count", num_layers, 65536);
+  attention.num_kv_heads =
+      reader.layer_count_or("attention.head_count_kv", attention.num_heads, num_layers, 65536);
   attention.head_dim = reader.count_or("attention.key_length", hidden_size / attention.num_heads, 4096);
   attention.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
   attention.qk_norm = kind.qk_norm;
@@ -68,8 +70,9 @@ void read_sizes(const ConfigReader& reader, const Kind& kind, ModelConfig& confi
   config.hidden_size = reader.count("embedding_length", kMaxDimension);
   const int num_layers = reader.count("block_count", kMaxLayers);
   LayerShape layer;
-  layer.attention = read_attention(reader, kind, config.hidden_size);
-  layer.ffn = {reader.count("feed_forward_length", kMaxDimension), kind.gated, kind.activation};
+  layer.attention = read_attention(reader, kind, config.hidden_size, num_layers);
+  layer.ffn = {reader.layer_count("feed_forward_length", num_layers, kMaxDimension), kind.gated,
+               kind.activation};
   config.context_length = reader.count("context_length", int64_t{1} << 24);
   config.norm.eps = reader.positive("attention.layer_norm_rms_epsilon", 1e-5);
   config.layers.assign(static_cast<size_t>(num_layers), layer);
@@ -121,10 +124,7 @@ int read_window(const ConfigReader& reader) {
 std::vector<bool> windowed_layers(const ConfigReader& reader, int num_layers) {
   const char* key = "attention.sliding_window_pattern";
   if (const std::vector<bool>* flags = reader.flags(key)) {
-    if (flags->size() != static_cast<size_t>(num_layers)) {
-      reader.refuse(key, "has " + std::to_string(flags->size()) + " entries for " +
-                             std::to_string(num_layers) + " layers");
-    }
+    reader.check_num_entries(key, flags->size(), num_layers);
     return *flags;
   }
   const int period = reader.count_or(key, 6, kMaxLayers);
@@ -191,6 +191,7 @@ int ModelConfig::first_angle(int rope) const {
 }
 
 ModelConfig read_config(const GgufFile& file) {
+  refuse_other_kinds(file);
   const Kind& kind = find_kind(file);
   const ConfigReader reader(file, kind.name);
   ModelConfig config;

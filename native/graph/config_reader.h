@@ -2,7 +2,9 @@
 // name.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
@@ -28,6 +30,21 @@ class ConfigReader {
   }
   int count_or(const std::string& name, int64_t fallback, int64_t most) const {
     return checked(name, file_.get_int(prefix_ + name).value_or(fallback), most);
+  }
+  // Of all layers, where a file may also have a number for each: equal ones, or they are refused.
+  int layer_count(const std::string& name, int num_layers, int64_t most) const {
+    const auto value = of_all_layers(name, num_layers);
+    if (!value) refuse(name, "is missing");
+    return checked(name, *value, most);
+  }
+  int layer_count_or(const std::string& name, int64_t fallback, int num_layers, int64_t most) const {
+    return checked(name, of_all_layers(name, num_layers).value_or(fallback), most);
+  }
+  // For a key with an entry for each layer.
+  void check_num_entries(const std::string& name, size_t num_entries, int num_layers) const {
+    if (num_entries == static_cast<size_t>(num_layers)) return;
+    refuse(name,
+           "has " + std::to_string(num_entries) + " entries for " + std::to_string(num_layers) + " layers");
   }
   float positive(const std::string& name, double fallback) const {
     return positive_of(name, file_.get_float(prefix_ + name).value_or(fallback));
@@ -75,6 +92,15 @@ class ConfigReader {
   const MetaValue* find(const std::string& name) const {
     const auto place = file_.metadata().find(prefix_ + name);
     return place == file_.metadata().end() ? nullptr : &place->second;
+  }
+  std::optional<int64_t> of_all_layers(const std::string& name, int num_layers) const {
+    const MetaValue* value = find(name);
+    const auto* each = value ? std::get_if<std::vector<int64_t>>(value) : nullptr;
+    if (!each) return file_.get_int(prefix_ + name);
+    check_num_entries(name, each->size(), num_layers);
+    const bool are_equal = std::ranges::adjacent_find(*each, std::not_equal_to()) == each->end();
+    if (!are_equal) refuse(name, "differs from layer to layer, which is not supported");
+    return each->front();
   }
   int checked(const std::string& name, int64_t value, int64_t most) const {
     if (value < 1 || value > most)

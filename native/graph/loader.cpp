@@ -25,7 +25,8 @@ std::shared_ptr<GgufFile> open_file(const std::string& path) {
     return GgufFile::open(path);
   } catch (const FileError& error) {
     if (error.code().value() != ENOMEM) throw;
-    require_memory(std::filesystem::file_size(path), "mapping " + printable(path), "take a smaller model");
+    require_memory(std::filesystem::file_size(error.path()), "mapping " + printable(error.path()),
+                   "take a smaller model");
     throw;
   }
 }

@@ -222,13 +222,9 @@ class Restorer {
 }  // namespace
 
 uint64_t fingerprint_of(const Model& model, const Adapters* adapters) {
-  const std::vector<TensorInfo>& tensors = model.file().tensors();
-  const std::byte* begin = tensors[0].data - tensors[0].offset;
-  size_t header_bytes = model.file().size_bytes();
-  for (const TensorInfo& tensor : tensors) header_bytes = std::min(header_bytes, tensor.offset);
   Checksum sum;
-  sum.add({begin, header_bytes});
-  for (const TensorInfo& tensor : tensors) {
+  sum.add(model.file().header());
+  for (const TensorInfo& tensor : model.file().tensors()) {
     sum.add({tensor.data, std::min(tensor.num_bytes, kHashedTensorBytes)});
   }
   const size_t file_bytes = model.file().size_bytes();

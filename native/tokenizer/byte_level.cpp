@@ -49,12 +49,14 @@ const std::vector<std::string>& merge_lines(const GgufFile& file) {
 }
 
 const PreTokenizer& read_pre_tokenizer(const GgufFile& file) {
+  // Files from before there was such a key lack it; llama.cpp cuts as "default" then, and warns.
   const std::string* given = file.get_string("tokenizer.ggml.pre");
-  const std::string_view name = given == nullptr ? "default" : std::string_view(*given);
+  const bool is_missing = given == nullptr || given->empty();
+  const std::string_view name = is_missing ? "default" : std::string_view(*given);
   const PreTokenizer* rule = find_pre_tokenizer(name);
   if (rule == nullptr) {
-    fail(file, "pre-tokenizer " + quoted(name) +
-                   " (tokenizer.ggml.pre) is not supported; these are: " + pre_tokenizer_names());
+    fail(file, "pre-tokenizer " + quoted(name) + " (tokenizer.ggml.pre) is not supported; these are: " +
+                   pre_tokenizer_names() + ", and their other names");
   }
   return *rule;
 }

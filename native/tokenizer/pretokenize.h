@@ -46,7 +46,7 @@ struct PreTokenizer {
 
 // Named as in the key `tokenizer.ggml.pre`; nullptr when unknown. It lives as long as the program.
 const PreTokenizer* find_pre_tokenizer(std::string_view name);
-// All names, with commas between.
+// One name of each rule, with commas between.
 std::string pre_tokenizer_names();
 
 using EmitWord = std::function<void(std::string_view)>;

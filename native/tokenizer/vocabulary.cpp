@@ -18,6 +18,13 @@ constexpr const char* kKinds = "tokenizer.ggml.token_type";
 // The longest there is in models has 1024. Bounds the time to look at all ways to cut a token in two.
 constexpr size_t kMaxTokenBytes = 2048;
 
+// "No such token", as llama.cpp writes its LLAMA_TOKEN_NULL: -1, in as many bits as the value has.
+bool is_none(const MetaValue& value) {
+  if (const auto* wide = std::get_if<uint64_t>(&value)) return *wide == std::numeric_limits<uint64_t>::max();
+  const auto* id = std::get_if<int64_t>(&value);
+  return id && (*id == -1 || *id == std::numeric_limits<uint32_t>::max());
+}
+
 [[noreturn]] void fail(const GgufFile& file, const std::string& problem) {
   throw Error(printable(file.path()) + ": " + problem + "; convert the model again");
 }
@@ -152,8 +159,9 @@ std::optional<int32_t> Vocabulary::find_byte(uint8_t byte) const {
 }
 
 std::optional<int32_t> Vocabulary::special_id(const GgufFile& file, std::string_view key) const {
+  const auto value = file.metadata().find(std::string(key));
+  if (value == file.metadata().end() || is_none(value->second)) return std::nullopt;
   const std::optional<int64_t> id = file.get_int(key);
-  if (!id) return std::nullopt;
   if (*id < 0 || *id >= size()) {
     fail(file, std::string(key) + " is " + std::to_string(*id) + ", outside the vocabulary of " +
                    std::to_string(size()) + " tokens");

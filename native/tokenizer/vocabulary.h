@@ -45,7 +45,7 @@ class Vocabulary {
   // The token of one byte; nullopt when the vocabulary has none.
   std::optional<int32_t> find_byte(uint8_t byte) const;
 
-  // A token id under a metadata key, nullopt when absent; Error when it is no token's.
+  // A token id under a metadata key, nullopt when absent or "none" (-1); Error when it is no token's.
   std::optional<int32_t> special_id(const GgufFile& file, std::string_view key) const;
 
  private:

@@ -11,6 +11,8 @@ namespace {
 
 constexpr const char* kAddBos = "tokenizer.ggml.add_bos_token";
 constexpr const char* kStripping = "phonelm.tokenizer.rstrip_token_ids";
+// Ends beyond the three that GGUF has keys for.
+constexpr const char* kMoreStops = "phonelm.tokenizer.stop_token_ids";
 constexpr const char* kAddEos = "tokenizer.ggml.add_eos_token";
 
 // End of a text or of a turn in the model families there are; the list of llama.cpp is longer.
@@ -23,13 +25,27 @@ constexpr const char* kStopNames[] = {
   throw Error(printable(file.path()) + ": " + problem + "; convert the model again");
 }
 
+// The tokens of a key of our own; none where the file does not have it.
+std::vector<int32_t> read_ids(const GgufFile& file, const char* key, int32_t vocab_size) {
+  std::vector<int32_t> ids;
+  const std::vector<int64_t>* values = file.get_ints(key);
+  if (values == nullptr) return ids;
+  for (const int64_t id : *values) {
+    if (id < 0 || id >= vocab_size) {
+      fail(file, std::string(key) + " has " + std::to_string(id) + ", which is no token");
+    }
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
 }  // namespace
 
 VocabularyTokenizer::VocabularyTokenizer(const GgufFile& file, Spelling spelling)
     : vocabulary_(file, spelling) {
   read_special_ids(file);
   read_stop_ids(file);
-  read_stripping(file);
+  for (const int32_t id : read_ids(file, kStripping, vocabulary_.size())) drops_space_after_.insert(id);
   index_special_tokens();
 }
 
@@ -62,21 +78,11 @@ void VocabularyTokenizer::read_stop_ids(const GgufFile& file) {
   for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
     add_stop(vocabulary_.special_id(file, key).value_or(-1));
   }
+  for (const int32_t id : read_ids(file, kMoreStops, vocabulary_.size())) add_stop(id);
   for (const std::string_view name : kStopNames) {
     const int32_t token = vocabulary_.find(name).value_or(-1);
     // Gemma has </s> as a tag of HTML. The others are sometimes not marked as special by mistake.
     if (token >= 0 && (name != "</s>" || vocabulary_.is_special(token))) add_stop(token);
-  }
-}
-
-void VocabularyTokenizer::read_stripping(const GgufFile& file) {
-  const std::vector<int64_t>* ids = file.get_ints(kStripping);
-  if (ids == nullptr) return;
-  for (const int64_t id : *ids) {
-    if (id < 0 || id >= vocabulary_.size()) {
-      fail(file, std::string(kStripping) + " has " + std::to_string(id) + ", which is no token");
-    }
-    drops_space_after_.insert(static_cast<int32_t>(id));
   }
 }
 

@@ -36,7 +36,6 @@ class VocabularyTokenizer : public Tokenizer {
  private:
   void read_special_ids(const GgufFile& file);
   void read_stop_ids(const GgufFile& file);
-  void read_stripping(const GgufFile& file);
   void index_special_tokens();
   size_t resume_after(int32_t token, std::string_view text, size_t pos) const;
   int32_t checked(int32_t token) const;

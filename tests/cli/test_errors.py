@@ -7,7 +7,7 @@ import pytest
 import typer
 from pydantic import BaseModel, ConfigDict
 
-from phonelm.cli.errors import explain, guarded
+from phonelm.cli.errors import explain, guarded, warning_text
 
 
 class Recipe(BaseModel):
@@ -92,3 +92,8 @@ def test_an_interrupt_ends_with_1_and_one_line(capsys: pytest.CaptureFixture[str
         verb()
     assert caught.value.exit_code == 1
     assert capsys.readouterr().err.startswith("phonelm: interrupted")
+
+
+def test_warnings_of_others_are_as_python_prints_them() -> None:
+    text = warning_text("old", DeprecationWarning, "a.py", 7, "call()")
+    assert text == "a.py:7: DeprecationWarning: old\n  call()\n"

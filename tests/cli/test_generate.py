@@ -132,3 +132,12 @@ def test_a_grammar_that_does_not_compile_is_refused(
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_a_warning_is_one_line(phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path) -> None:
+    path = tmp_path / "nameless.gguf"
+    path.write_bytes(tiny_gguf.read_bytes().replace(b"tokenizer.ggml.pre", b"tokenizer.ggml.prX"))
+    done = phonelm("generate", path, "-p", "a", "-n", 1)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "warning" in line.lower()]
+    assert line.startswith("phonelm: warning: nameless.gguf names no pre-tokenizer")

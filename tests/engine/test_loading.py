@@ -103,3 +103,9 @@ def test_a_context_of_any_size_is_refused_by_its_own_reason(tiny_gguf: Path) -> 
     for context_length in (0, -5, 2**40):
         with pytest.raises(ValueError, match="out of range; this model takes 1 to 96"):
             load(tiny_gguf, context_length=context_length)
+
+
+def test_an_adapter_of_peft_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"is an adapter that peft saved, not a model; .* adapters=\["):
+        resolve(tmp_path)

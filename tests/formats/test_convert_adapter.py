@@ -20,6 +20,7 @@ from test_graph import SHAPES, convert, save_checkpoint  # noqa: E402
 from lora_folders import save_adapter  # noqa: E402
 from phonelm.engine import load  # noqa: E402
 from phonelm.formats import convert_adapter, convert_checkpoint  # noqa: E402
+from phonelm.formats.convert_adapter import AdapterBase  # noqa: E402
 
 MakeCheckpoint = Callable[..., Path]
 Q = "base_model.model.model.layers.0.self_attn.q_proj"
@@ -82,6 +83,15 @@ def test_scales_of_their_own_are_in_b(checkpoint: Path, tmp_path: Path) -> None:
     source = load_file(tmp_path / "lora/adapter_model.safetensors")
     b = source["base_model.model.model.layers.0.self_attn.o_proj.lora_B.weight"]
     np.testing.assert_allclose(tensors["blk.0.attn_output.weight.lora_b"].data, b / 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("heads", [4, [4, 4]])
+def test_the_heads_of_a_base_may_be_told_for_each_layer(heads: Any) -> None:
+    keys = {"general.architecture": "llama", "llama.embedding_length": 64}
+    base = AdapterBase.from_gguf({**keys, "llama.attention.head_count": heads}, {})
+    assert base.head_dim == 16
+    with pytest.raises(ValueError, match="do not tell the size of a head"):
+        AdapterBase.from_gguf({**keys, "llama.attention.head_count": [4, 2]}, {})
 
 
 def test_types(checkpoint: Path, folder: Path, tmp_path: Path) -> None:

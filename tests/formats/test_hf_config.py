@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -80,6 +81,36 @@ def test_only_gated_silu_is_a_llama() -> None:
 
 
 LLAMA = PUBLISHED | {"model_type": "llama", "hidden_act": "silu"}
+YARN: dict[str, Any] = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"mscale": 0.7},
+        {"mscale_all_dim": 0.7},
+        {"mscale": 1.0, "mscale_all_dim": 0},
+        {"mscale": 1.0, "mscale_all_dim": 1.0},
+        {"mscale": 0.7, "mscale_all_dim": 1.3},
+        {"attention_factor": 1.5},
+        {"attention_factor": 1.5, "mscale": 0.7, "mscale_all_dim": 1.3},
+        {"factor": 1.0, "mscale": 0.7, "mscale_all_dim": 1.3},
+    ],
+)
+def test_what_yarn_scales_cos_and_sin_by_is_as_in_transformers(settings: dict[str, Any]) -> None:
+    transformers = pytest.importorskip("transformers")
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    rope = {**YARN, "rope_theta": 10000.0, **settings}
+    llama = transformers.LlamaConfig(max_position_embeddings=2048, rope_parameters=rope)
+    _, expected = ROPE_INIT_FUNCTIONS["yarn"](llama, "cpu")
+    found = config_from_hf(LLAMA | {"rope_parameters": rope}).layers[0].mixer.rope
+    assert found is not None
+    assert found.scaling is not None
+    # The core multiplies by YaRN's own (native/graph/rope_scaling.cpp).
+    own = 0.1 * math.log(rope["factor"]) + 1.0
+    assert found.scaling.magnitude * own == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +119,8 @@ LLAMA = PUBLISHED | {"model_type": "llama", "hidden_act": "silu"}
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, r"scales RoPE \(dynamic\)"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "lacks original_max_position_embeddings"),
         ({"rope_scaling": {"rope_type": "llama3"}}, "lacks factor"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "mscale": 1.0}}, "sets mscale"),
+        ({"rope_scaling": YARN | {"attention_factor": 0.0}}, "scales cos and sin of RoPE by 0.0"),
+        ({"rope_scaling": YARN | {"truncate": False}}, "does not truncate"),
         ({"model_type": "qwen2", "use_sliding_window": True}, "sets use_sliding_window"),
         ({"model_type": "gemma3_text", "final_logit_softcapping": 30.0}, "final_logit_softcapping"),
         ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention"),

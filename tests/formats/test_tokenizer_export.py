@@ -6,6 +6,7 @@ import pytest
 
 from phonelm.formats.byte_vocabulary import byte_characters, byte_tokenizer_metadata
 from phonelm.formats.tokenizer_export import tokenizer_metadata
+from phonelm.progress import Progress
 
 DIGITS = {"type": "Digits", "individual_digits": True}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -50,6 +51,7 @@ def test_special_ids_come_from_the_configurations(tmp_path: Path) -> None:
         tokenizer_config={"unk_token": {"content": "<tool>"}, "pad_token": None},
     )
     assert (found["bos_token_id"], found["eos_token_id"], found["eot_token_id"]) == (0, 1, 2)
+    assert "eom_token_id" not in found
     assert found["unknown_token_id"] == 2
     assert "padding_token_id" not in found
     assert found["add_bos_token"] is False
@@ -142,6 +144,29 @@ def test_tokens_that_swallow_white_space_are_named(tmp_path: Path) -> None:
     added = [{"id": 0, "content": "<s>", "special": True, "rstrip": True}]
     (tmp_path / "tokenizer.json").write_text(json.dumps(document(added_tokens=added)))
     assert tokenizer_metadata(tmp_path, 8)["phonelm.tokenizer.rstrip_token_ids"] == [0]
+
+
+def test_added_tokens_beyond_the_model_are_text(tmp_path: Path) -> None:
+    beyond = {"id": 8, "content": "<image>", "special": True, "rstrip": True}
+    tokenizer = document()
+    tokenizer["added_tokens"].append(beyond)
+    lines: list[str] = []
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    progress = Progress()
+    progress.line = lines.append  # type: ignore[method-assign]
+    found = tokenizer_metadata(tmp_path, 8, progress)
+    assert found == tokenizer_metadata(tmp_path, 8)
+    assert "<image>" not in found["tokenizer.ggml.tokens"]
+    assert len(found["tokenizer.ggml.tokens"]) == len(found["tokenizer.ggml.token_type"]) == 8
+    assert "phonelm.tokenizer.rstrip_token_ids" not in found
+    assert lines == ["left out, as the model has 8 tokens: <image>; as text they stay text"]
+    # Some tokenizers have their added tokens in the vocabulary too.
+    tokenizer["model"]["vocab"]["<image>"] = 8
+    assert export(tmp_path, tokenizer)["tokens"] == found["tokenizer.ggml.tokens"]
+    # A token of its own there means another tokenizer.
+    tokenizer["added_tokens"].pop()
+    with pytest.raises(ValueError, match="token 8, the model only 8"):
+        export(tmp_path, tokenizer)
 
 
 def test_missing_or_broken_files(tmp_path: Path) -> None:

@@ -115,6 +115,23 @@ def test_logits_are_those_of_transformers(tmp_path: Path, case: str, monkeypatch
     assert metadata["general.architecture"] == ARCHITECTURES.get(model_type, model_type)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mscale": 0.7},
+        {"mscale": 3.0, "mscale_all_dim": 1.0},
+        {"attention_factor": 1.6, "mscale_all_dim": 1.0},
+    ],
+)
+def test_what_yarn_scales_cos_and_sin_by(tmp_path: Path, settings: dict[str, Any]) -> None:
+    rope = {**YARN, **settings}
+    common = {"max_position_embeddings": 512, "initializer_range": 0.08, **GQA}
+    model = save_checkpoint(tmp_path, "llama", rope_parameters=rope, **common)
+    ids = random_ids(count=NUM_TOKENS)
+    session = _native.Model.load(str(convert(tmp_path))).new_session(NUM_TOKENS)
+    assert relative_error(session.prefill_logits(ids), torch_logits(model, ids)) < 1e-3
+
+
 @pytest.mark.parametrize("case", ["qwen2", "qwen3", "gemma3", "phi3 window", "phi3 longrope", "smollm3"])
 def test_one_by_one_equals_all_at_once(tmp_path: Path, case: str) -> None:
     save(tmp_path, case)

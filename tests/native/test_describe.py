@@ -234,6 +234,11 @@ def test_long_factors_beside_others_are_told(describe: Describe) -> None:
     np.testing.assert_allclose(rope.scaling.long_factors, 2 * threes, rtol=1e-6)
 
 
+@pytest.mark.parametrize("key", ["attention.head_count", "attention.head_count_kv", "feed_forward_length"])
+def test_equal_numbers_of_layers_are_one(describe: Describe, key: str) -> None:
+    assert read(describe(**{key.replace(".", "__"): [KEYS[key]] * 8})) == LLAMA
+
+
 BIAS = np.ones(64, np.float32)
 
 
@@ -258,8 +263,11 @@ def test_biases_that_no_description_fits(
     [
         ({"expert_count": 8}, r"llama\.expert_count is set"),
         ({"attention__head_count": 0}, r"llama\.attention\.head_count is 0"),
-        ({"attention__head_count_kv": [2, 1]}, r"llama\.attention\.head_count_kv' is not an integer"),
-        ({"attention__head_count_kv": [2] * 8}, r"llama\.attention\.head_count_kv' is not an integer"),
+        ({"attention__head_count_kv": [2, 1] * 4}, r"head_count_kv differs from layer to layer"),
+        ({"attention__head_count_kv": [2] * 7}, r"head_count_kv has 7 entries for 8 layers"),
+        ({"attention__head_count_kv": [2.0] * 8}, r"llama\.attention\.head_count_kv' is not an integer"),
+        ({"attention__head_count": [0] * 8}, r"llama\.attention\.head_count is 0"),
+        ({"embedding_length": [64] * 8}, r"llama\.embedding_length' is not an integer"),
         ({"attention__key_length": 0}, r"llama\.attention\.key_length is 0"),
         ({"rope__scaling__type": "su"}, r"llama\.rope\.scaling\.type is 'su'"),
         ({"attention__sliding_window": 64}, r"llama\.attention\.sliding_window is set"),

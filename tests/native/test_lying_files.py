@@ -136,6 +136,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.sampled_from(["", "none", "yarn", "longrope", "relu"]),
     st.lists(st.booleans(), max_size=8),
+    st.lists(st.integers(0, 4), max_size=8),
 )
 
 

@@ -19,7 +19,45 @@ from phonelm._native import Tokenizer
 
 CONTROL = 3
 NAMES = ("gpt-2", "smollm", "default", "llama-bpe", "dbrx", "deepseek-r1-qwen", "qwen35", "gpt-4o", "tekken")
+# From src/llama-vocab.cpp of llama.cpp: the names of a pre-tokenizer, then of types with one expression.
+OTHER_NAMES = {
+    "gpt-2": [
+        "phi-2",
+        "jina-es",
+        "jina-de",
+        "gigachat",
+        "jina-v2-es",
+        "jina-v2-de",
+        "a.x-4.0",
+        "mellum",
+        "modern-bert",
+        "exaone4",
+        "mpt",
+        "olmo",
+        "jais",
+        "trillion",
+        "granite-docling",
+    ],
+    "smollm": ["starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+    "llama-bpe": [
+        "llama3",
+        "llama-v3",
+        "falcon3",
+        "falcon-h1",
+        "pixtral",
+        "midm-2.0",
+        "lfm2",
+        "jina-v5-nano",
+    ],
+    "dbrx": ["smaug-bpe", "glm4", "chatglm-bpe"],
+    "deepseek-r1-qwen": ["kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2"],
+    "gpt-4o": ["llama4", "kanana2", "talkie", "minimax-m2"],
+}
 RULES = pytest.mark.parametrize("rule", NAMES)
+ALIKE_TEXTS = (
+    "the cat's 12345 hats, I'LL 3.14159!  two  spaces\n\n \u00e9\u0301 a\u4e2d\u6587b 7\u0663 CamelCase /\n",
+    (STDLIB / "typing.py").read_text(encoding="utf-8")[:20_000],
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +135,21 @@ def pair(
         path = write_tokenizer(folder / f"{rule}.gguf", *trained, rule=rule)
         both[rule] = (Tokenizer.from_gguf(str(path)), hf_tokenizer(*trained, rule))
     return both.__getitem__
+
+
+@pytest.mark.parametrize("name", [name for names in OTHER_NAMES.values() for name in names])
+def test_another_name_of_a_rule(
+    pair: Callable[[str], tuple[Tokenizer, HfTokenizer]],
+    trained: tuple[list[str], list[str]],
+    tmp_path: Path,
+    name: str,
+) -> None:
+    rule = next(rule for rule, names in OTHER_NAMES.items() if name in names)
+    ours = Tokenizer.from_gguf(str(write_tokenizer(tmp_path / "a.gguf", *trained, rule=name)))
+    for text in ALIKE_TEXTS:
+        assert ours.encode(text) == pair(rule)[1].encode(text, add_special_tokens=False).ids
+    with_bos = write_tokenizer(tmp_path / "b.gguf", *trained, rule=name, bos=1)
+    assert Tokenizer.from_gguf(str(with_bos)).add_bos == (rule in ("llama-bpe", "tekken"))
 
 
 @RULES

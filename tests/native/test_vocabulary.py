@@ -55,6 +55,30 @@ def test_stop_ids_are_eos_eot_and_the_usual_names(
     assert tokenizer.bos_id == -1
 
 
+@pytest.mark.parametrize("kind", ["UINT32", "INT32", "INT64", "UINT64"])
+@pytest.mark.parametrize("name", ["bos", "eos", "eot", "eom", "padding", "unknown"])
+def test_none_is_no_token(make: Callable[..., Tokenizer], kind: str, name: str) -> None:
+    """llama.cpp writes its LLAMA_TOKEN_NULL, which is -1, where a model has no such token."""
+    largest = 2 ** int(kind[-2:]) - 1
+    none = largest if kind[0] == "U" else -1
+    made = make(more={f"tokenizer.ggml.{name}_token_id": (none, kind)})
+    assert (made.bos_id, made.eos_id, made.stop_ids) == (-1, -1, make().stop_ids)
+
+
+@pytest.mark.parametrize("rule", [None, ""])
+def test_without_a_name_the_rule_is_default(make: Callable[..., Tokenizer], rule: str | None) -> None:
+    found, default, other = make(rule=rule), make(rule="default"), make(rule="smollm")
+    text = "12345 hats, (x+y)->z == don't\n\n"
+    assert found.encode(text) == default.encode(text) != other.encode(text)
+
+
+def test_ends_beyond_those_of_gguf(make: Callable[..., Tokenizer]) -> None:
+    key = "phonelm.tokenizer.stop_token_ids"
+    assert make(eos=9, eot=8, eom=7, more={key: ([6, 9, 5], "ARRAY")}).stop_ids == [9, 8, 7, 6, 5]
+    with pytest.raises(ValueError, match=f"{key} has 70000, which is no token"):
+        make(more={key: ([70000], "ARRAY")})
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

@@ -70,12 +70,14 @@ def write_tokenizer(
     tokens: list[str],
     merges: list[str],
     types: list[int] | None = None,
-    rule: str = "smollm",
+    rule: str | None = "smollm",
+    more: dict[str, tuple[Any, str]] | None = None,
     **ids: int,
 ) -> Path:
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(rule)
+    if rule is not None:
+        writer.add_tokenizer_pre(rule)
     writer.add_token_list(tokens)
     if types is not None:
         writer.add_token_types(types)
@@ -83,6 +85,9 @@ def write_tokenizer(
         writer.add_token_merges(merges)
     for name, value in ids.items():
         writer.add_uint32(f"tokenizer.ggml.{name}_token_id", value)
+    for key, (given, kind) in (more or {}).items():
+        element = gguf.GGUFValueType.INT32 if kind == "ARRAY" else None
+        writer.add_key_value(key, given, gguf.GGUFValueType[kind], element)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from phonelm.cli.errors import guarded, is_usage_error
+from phonelm.cli.errors import guarded, is_usage_error, warning_text
 
 VERBS = {
     "build": "Design, train, quantize and run a model.",
@@ -92,6 +93,7 @@ def make_app() -> typer.Typer:
 def main() -> None:
     """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _terminate)
+    warnings.formatwarning = warning_text
     try:
         code = make_app()(prog_name="phonelm", standalone_mode=False)
     except Exception as error:

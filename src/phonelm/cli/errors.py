@@ -7,11 +7,13 @@ import functools
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
+_PYTHONS_TEXT = warnings.formatwarning
 _EXTRA_OF = {
     "torch": "train",
     "transformers": "train",
@@ -46,6 +48,15 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(1) from error
 
     return run
+
+
+def warning_text(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning of ours as one line like an error's, others as Python prints them."""
+    if category.__module__.partition(".")[0] == "phonelm":
+        return f"phonelm: warning: {message}\n"
+    return _PYTHONS_TEXT(message, category, filename, lineno, line)
 
 
 def report(error: Exception) -> None:

@@ -4,6 +4,7 @@ from phonelm.engine.adapters import AdapterSource, parse_adapter
 from phonelm.engine.batch import Completion
 from phonelm.engine.chat_template import ChatTemplate
 from phonelm.engine.constraint import Constraint
+from phonelm.engine.file_warnings import ModelFileWarning
 from phonelm.engine.generation import Generation, SamplingOptions
 from phonelm.engine.grammar import Grammar
 from phonelm.engine.loading import load, resolve
@@ -19,6 +20,7 @@ __all__ = [
     "Generation",
     "Grammar",
     "Model",
+    "ModelFileWarning",
     "SamplingOptions",
     "Session",
     "Tokenizer",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def load(model: str | Path, **options: Unpack[ModelOptions]) -> Model:
     """Load a GGUF file, a run folder, a Hugging Face folder or a known name.
 
-    Options as in `Model`. Raises `FileNotFoundError` for a name that is nothing here, `ValueError` as `Model`
-    does.
+    Options as in `Model`. Raises `FileNotFoundError` for a name that is nothing here, `ValueError` for the
+    folder of an adapter and as `Model` does.
     """
     return Model(resolve(model), **options)
 
@@ -52,6 +52,11 @@ def _in_folder(folder: Path) -> Path:
         return folder / "model.gguf"
     if (folder / "config.json").is_file():
         return _converted(folder)
+    if (folder / "adapter_config.json").is_file():
+        raise ValueError(
+            f"{folder} is an adapter that peft saved, not a model; load the model that it was made for, and "
+            "give this folder as its adapter (--lora, or adapters=[...] in Python)"
+        )
     raise FileNotFoundError(
         f"{folder} holds neither model.gguf (a run that reached its quantize stage) nor config.json "
         "(a Hugging Face folder); name the folder that does"

@@ -14,6 +14,7 @@ from phonelm.engine.adapters import AdapterSource, load_adapters
 from phonelm.engine.batch import Completion, run_batch
 from phonelm.engine.chat_template import Message
 from phonelm.engine.constraint import Constraint
+from phonelm.engine.file_warnings import warn_of_guesses
 from phonelm.engine.generation import ContextOverflow, Generation, SamplingOptions
 from phonelm.engine.grammar import Grammar, rule_of
 from phonelm.engine.session import Session
@@ -59,7 +60,8 @@ class Model:
     evaluated. Raises `ValueError` for a file that is not a GGUF model this runtime knows, an instruction set
     this machine lacks, a number of threads below 1 or above 256, a context longer than the model's, an
     unknown type of keys and values, and a model (with its context, where one is given) that does not fit into
-    the memory left; `FileNotFoundError` for no file.
+    the memory left; `FileNotFoundError` for no file. Warns (`ModelFileWarning`) of a file that leaves to a
+    guess how text is cut.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Model:
             str(path), isa or "", num_threads, sparse_ffn, planned, kv_type
         )
         self.metadata: dict[str, Any] = self._native.metadata
+        warn_of_guesses(self.path, self.metadata)
         self.tokenizer = Tokenizer(self._native.tokenizer, self.metadata)
         self.context_length = self._checked_context(context_length)
         self.kv_type = kv_type

@@ -54,7 +54,7 @@ def convert_checkpoint(
     metadata = {
         **form.keys,
         **_general_metadata(folder, block_type, embedding_type),
-        **tokenizer_metadata(folder, config.vocab_size),
+        **tokenizer_metadata(folder, config.vocab_size, progress),
     }
     plan = [(tensor, stored_type(tensor, block_type, embedding_type)) for tensor in model_tensors(config)]
     progress.line(f"converting {folder} to {block_type} (embedding {embedding_type})")

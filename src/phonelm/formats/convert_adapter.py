@@ -56,9 +56,10 @@ class AdapterBase:
         arch = metadata.get("general.architecture")
         head_dim = metadata.get(f"{arch}.attention.key_length")
         if head_dim is None:
-            hidden, heads = (
-                metadata.get(f"{arch}.{key}") for key in ("embedding_length", "attention.head_count")
-            )
+            hidden = metadata.get(f"{arch}.embedding_length")
+            heads = metadata.get(f"{arch}.attention.head_count")
+            if isinstance(heads, list) and len(set(heads)) == 1:
+                heads = heads[0]  # one for each layer
             if not isinstance(hidden, int) or not isinstance(heads, int) or heads < 1:
                 raise ValueError("GGUF metadata do not tell the size of a head; convert the base model again")
             head_dim = hidden // heads

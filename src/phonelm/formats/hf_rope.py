@@ -57,18 +57,37 @@ def _parameters(config_json: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _yarn(rope: Mapping[str, Any]) -> RopeScaling:
-    for key in ("attention_factor", "mscale", "mscale_all_dim"):
-        if rope.get(key):
-            raise ValueError(f"config.json sets {key} of RoPE, which the runtime does not support")
     if not rope.get("truncate", True):
         raise ValueError("config.json does not truncate YaRN's range, which the runtime does not support")
     return RopeScaling(
         kind="yarn",
         factor=rope["factor"],
         original_context=rope["original_max_position_embeddings"],
+        magnitude=_yarn_magnitude(rope),
         beta_fast=rope.get("beta_fast") or 32.0,
         beta_slow=rope.get("beta_slow") or 1.0,
     )
+
+
+def _yarn_magnitude(rope: Mapping[str, Any]) -> float:
+    """What cos and sin grow by beside YaRN's own 1 + ln(factor) / 10.
+
+    As `_compute_yarn_parameters` of transformers' modeling_rope_utils: `attention_factor` stands instead of
+    it, and without one the quotient of two `mscale`s does, of which one alone says nothing.
+    """
+    factor, meant = rope["factor"], rope.get("attention_factor")
+    mscales = rope.get("mscale"), rope.get("mscale_all_dim")
+    if meant is None and all(mscales):
+        meant = _yarn_growth(factor, mscales[0]) / _yarn_growth(factor, mscales[1])
+    if meant is None:
+        return 1.0
+    if not 0 < meant < math.inf:
+        raise ValueError(f"config.json scales cos and sin of RoPE by {meant}; the factor must be positive")
+    return float(meant / _yarn_growth(factor, 1.0))
+
+
+def _yarn_growth(factor: float, mscale: Any) -> float:
+    return float(0.1 * mscale * math.log(factor) + 1.0) if factor > 1 else 1.0
 
 
 def _longrope(config_json: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:

@@ -10,28 +10,31 @@ from phonelm.files import read_json
 from phonelm.formats.byte_vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED
 from phonelm.formats.pre_tokenizers import pre_tokenizer_name
 from phonelm.formats.sentencepiece_export import sentencepiece_metadata
+from phonelm.formats.special_tokens import optional_json, special_token_metadata
+from phonelm.progress import Progress
 
 
-def tokenizer_metadata(folder: Path, vocab_size: int) -> dict[str, Any]:
+def tokenizer_metadata(folder: Path, vocab_size: int, progress: Progress | None = None) -> dict[str, Any]:
     """The `tokenizer.*` keys for a checkpoint folder.
 
-    Reads tokenizer.json, tokenizer_config.json, config.json, generation_config.json and chat_template.jinja.
-    Ids below `vocab_size` that the tokenizer lacks become unused tokens `[PADn]`. Raises `ValueError` for a
-    tokenizer that is not byte-level BPE with a known pre-tokenizer or SentencePiece's BPE, or that has more
-    tokens than the model.
+    Reads tokenizer.json, tokenizer_config.json, special_tokens_map.json, config.json, generation_config.json
+    and chat_template.jinja. Ids below `vocab_size` that the tokenizer lacks become unused tokens `[PADn]`;
+    added tokens beyond it are left out, which `progress` is told. Raises `ValueError` for a tokenizer that is
+    not byte-level BPE with a known pre-tokenizer or SentencePiece's BPE, or that has more tokens of its own
+    than the model.
     """
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"{folder} has no tokenizer.json; save the model's tokenizer there")
     document = read_json(folder / "tokenizer.json")
     _refuse_unknown_parts(document)
-    settings = _optional_json(folder / "tokenizer_config.json")
-    _refuse_more_tokens(document, vocab_size)
+    settings = optional_json(folder / "tokenizer_config.json")
+    document = _within(document, vocab_size, progress or Progress())
     make = sentencepiece_metadata if document["model"].get("byte_fallback") else _byte_level_metadata
     metadata = make(document, vocab_size)
-    tokens = metadata["tokenizer.ggml.tokens"]
-    metadata |= _special_ids(folder, settings, tokens) | _stripping(document)
+    tokens, first = metadata["tokenizer.ggml.tokens"], _first_token(document)
+    metadata |= special_token_metadata(folder, settings, tokens, first) | _stripping(document)
     bos = metadata.get("tokenizer.ggml.bos_token_id")
-    metadata["tokenizer.ggml.add_bos_token"] = bos is not None and _adds_bos(document, settings, tokens[bos])
+    metadata["tokenizer.ggml.add_bos_token"] = bos is not None and _adds_bos(settings, tokens[bos] == first)
     if template := _chat_template(folder, settings):
         metadata["tokenizer.chat_template"] = template
     return metadata
@@ -52,12 +55,24 @@ def _refuse_unknown_parts(document: Any) -> None:
                 raise ValueError(f"added token {token['content']!r} sets {key}, which is not supported")
 
 
-def _refuse_more_tokens(document: Mapping[str, Any], vocab_size: int) -> None:
-    ids = [*document["model"]["vocab"].values(), *(token["id"] for token in document.get("added_tokens", ()))]
-    if max(ids) >= vocab_size:
+def _within(document: Mapping[str, Any], vocab_size: int, progress: Progress) -> dict[str, Any]:
+    """The tokenizer without added tokens that the model has no row for; llama.cpp leaves them out too.
+
+    Of Gemma 3, for one, the small models have the tokenizer of those that see, and not its token for images.
+    """
+    added = document.get("added_tokens", ())
+    beyond = {token["content"]: token["id"] for token in added if token["id"] >= vocab_size}
+    vocab = {text: index for text, index in document["model"]["vocab"].items() if beyond.get(text) != index}
+    if max(vocab.values(), default=0) >= vocab_size:
         raise ValueError(
-            f"the tokenizer has a token {max(ids)}, the model only {vocab_size}; wrong tokenizer?"
+            f"the tokenizer has a token {max(vocab.values())}, the model only {vocab_size}; wrong tokenizer?"
         )
+    if beyond:
+        more = f" and {len(beyond) - 3} more" if len(beyond) > 3 else ""
+        named = ", ".join(list(beyond)[:3]) + more
+        progress.line(f"left out, as the model has {vocab_size} tokens: {named}; as text they stay text")
+    kept = [token for token in added if token["id"] < vocab_size]
+    return {**document, "added_tokens": kept, "model": {**document["model"], "vocab": vocab}}
 
 
 def _stripping(document: Mapping[str, Any]) -> dict[str, list[int]]:
@@ -95,40 +110,21 @@ def _merges(model: Mapping[str, Any]) -> list[str]:
     return [merge if isinstance(merge, str) else " ".join(merge) for merge in model.get("merges", ())]
 
 
-def _special_ids(folder: Path, settings: Mapping[str, Any], tokens: list[str]) -> dict[str, int]:
-    """Ids that generation_config.json, config.json or tokenizer_config.json name, in this order.
-
-    A second end token (PhoneLM's configuration and tokenizer disagree) becomes the end of a turn.
-    """
-    sources = [_optional_json(folder / name) for name in ("generation_config.json", "config.json")]
-    ids: dict[str, int] = {}
-    for key, kind in (("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown")):
-        found = [index for source in sources for index in _as_list(source.get(f"{key}_token_id"))]
-        text = settings.get(f"{key}_token")
-        text = text.get("content") if isinstance(text, dict) else text
-        found += [tokens.index(text)] if text in tokens else []
-        valid = list(dict.fromkeys(index for index in found if 0 <= index < len(tokens)))
-        if valid:
-            ids[f"tokenizer.ggml.{kind}_token_id"] = valid[0]
-        if key == "eos" and len(valid) > 1:
-            ids["tokenizer.ggml.eot_token_id"] = valid[1]
-    return ids
+def _adds_bos(settings: Mapping[str, Any], is_put_first: bool) -> bool:
+    told = settings.get("add_bos_token")
+    return told if isinstance(told, bool) else is_put_first
 
 
-def _as_list(value: Any) -> list[int]:
-    values = value if isinstance(value, list) else [value]
-    return [index for index in values if isinstance(index, int)]
-
-
-def _adds_bos(document: Mapping[str, Any], settings: Mapping[str, Any], bos: str) -> bool:
-    if isinstance(settings.get("add_bos_token"), bool):
-        return bool(settings["add_bos_token"])
+def _first_token(document: Mapping[str, Any]) -> str | None:
+    """The token that the tokenizer puts before a text."""
     part = document.get("post_processor") or {}
     steps = part.get("processors", [part]) if part.get("type") == "Sequence" else [part]
-    first = [
-        step["single"][0] for step in steps if step.get("type") == "TemplateProcessing" and step["single"]
-    ]
-    return any(piece.get("SpecialToken", {}).get("id") == bos for piece in first)
+    for step in steps:
+        if step.get("type") == "TemplateProcessing" and step["single"]:
+            text = step["single"][0].get("SpecialToken", {}).get("id")
+            if isinstance(text, str):
+                return text
+    return None
 
 
 def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
@@ -139,10 +135,3 @@ def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
         named = {entry["name"]: entry["template"] for entry in template}
         template = named.get("default")
     return template if isinstance(template, str) else None
-
-
-def _optional_json(path: Path) -> dict[str, Any]:
-    document = read_json(path) if path.is_file() else {}
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} is not a JSON object; fetch it again")
-    return document
