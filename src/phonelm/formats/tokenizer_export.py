@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from phonelm.formats.sentencepiece_export import sentencepiece_metadata
 def tokenizer_metadata(folder: Path, vocab_size: int) -> dict[str, Any]:
     """The `tokenizer.*` keys for a checkpoint folder.
 
-    Reads tokenizer.json, tokenizer_config.json, config.json, generation_config.json and chat_template.jinja.
+    Reads tokenizer.json, tokenizer_config.json, config.json, generation_config.json, chat_template.jinja and
+    additional_chat_templates.
     Ids below `vocab_size` that the tokenizer lacks become unused tokens `[PADn]`. Raises `ValueError` for a
     tokenizer that is not byte-level BPE with a known pre-tokenizer or SentencePiece's BPE, or that has more
     tokens than the model.
@@ -32,9 +34,7 @@ def tokenizer_metadata(folder: Path, vocab_size: int) -> dict[str, Any]:
     metadata |= _special_ids(folder, settings, tokens) | _stripping(document)
     bos = metadata.get("tokenizer.ggml.bos_token_id")
     metadata["tokenizer.ggml.add_bos_token"] = bos is not None and _adds_bos(document, settings, tokens[bos])
-    if template := _chat_template(folder, settings):
-        metadata["tokenizer.chat_template"] = template
-    return metadata
+    return metadata | _chat_templates(folder, settings)
 
 
 def _refuse_unknown_parts(document: Any) -> None:
@@ -131,14 +131,33 @@ def _adds_bos(document: Mapping[str, Any], settings: Mapping[str, Any], bos: str
     return any(piece.get("SpecialToken", {}).get("id") == bos for piece in first)
 
 
-def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+def _chat_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat templates under GGUF's keys; the one that is not for a purpose of its own is the default."""
+    found = _templates_of_settings(settings.get("chat_template"))
     if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    template = settings.get("chat_template")
-    if isinstance(template, list):
-        named = {entry["name"]: entry["template"] for entry in template}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
+        found["default"] = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    for path in sorted((folder / "additional_chat_templates").glob("*.jinja")):
+        found[path.stem] = path.read_text(encoding="utf-8")
+    default = found.pop("default", None)
+    # As the gguf package spells names.
+    named = {re.sub("[^a-zA-Z0-9]", "_", name): template for name, template in found.items()}
+    metadata: dict[str, Any] = {"tokenizer.chat_template": default} if default else {}
+    if named:
+        metadata["tokenizer.chat_templates"] = list(named)
+    return metadata | {f"tokenizer.chat_template.{name}": template for name, template in named.items()}
+
+
+def _templates_of_settings(given: Any) -> dict[str, str]:
+    if given is None or isinstance(given, str):
+        return {"default": given} if given else {}
+    entries = given if isinstance(given, list) else [given]
+    named = {entry.get("name"): entry.get("template") for entry in entries if isinstance(entry, dict)}
+    if len(named) != len(entries) or not all(isinstance(text, str) for pair in named.items() for text in pair):
+        raise ValueError(
+            "chat_template in tokenizer_config.json is neither a text nor a list of "
+            '{"name": ..., "template": ...}; correct it'
+        )
+    return named
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""Keeps what others wrote apart from a chat template's control tokens.
+
+A message may spell `<|im_end|>`. The template prints its own token and the spelling alike, and only the first
+may become the token: else whoever writes a message could end it and begin one of another role. The text of the
+prompt stays as it is; what is found here is which of its characters may be part of a control token.
+
+1. The conversation is rendered again with a private character for each that could be part of a token. Where
+   these show in the result, and nothing else differs, stand the texts of others.
+2. Where more differs, the template looks for a spelling (`content.split('</think>')`). Then the spellings stay,
+   with marks around them, and what is still between two marks is the text of others.
+3. Where the result without marks differs too, the two cannot be told apart: then no token that is spelled
+   anywhere in the conversation is one in the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from phonelm.engine.chat_input import ChatInput, Render
+
+Spans = list[tuple[int, int]]
+"""Begins and ends of ranges of characters, sorted and disjoint."""
+
+# Private characters (Unicode, section 23.5). A user who writes one makes no token of it.
+_HIDDEN, _OPEN, _CLOSE = "\U00100000", "\U00100001", "\U00100002"
+
+
+class ControlTexts:
+    """The texts of a vocabulary's control tokens, and where they or pieces of them stand in a string."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = frozenset(texts)
+        lengths: dict[str, set[int]] = {}
+        for text in self._texts:
+            lengths.setdefault(text[0], set()).add(len(text))
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+        self._first = re.compile("[" + "".join(map(re.escape, sorted(lengths))) + "]" if lengths else "(?!)")
+        self._beginnings = frozenset(text[:end] for text in self._texts for end in range(1, len(text)))
+        self._endings = frozenset(text[begin:] for text in self._texts for begin in range(1, len(text)))
+        self._all = "\0".join(self._texts)
+        self._longest = max(map(len, self._texts), default=0)
+
+    def spelled(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where control tokens are spelled, the longest at each place; they may overlap."""
+        for match in self._first.finditer(text):
+            begin = match.start()
+            for length in self._lengths[text[begin]]:
+                if text[begin : begin + length] in self._texts:
+                    yield begin, begin + length
+                    break
+
+    def pieces(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield what could become a token together with what is printed before or behind the text."""
+        most = min(len(text), self._longest)
+        for length in range(1, most + 1):
+            if text[:length] in self._endings:
+                yield 0, length
+            if text[-length:] in self._beginnings:
+                yield len(text) - length, len(text)
+        if text and len(text) < self._longest and text in self._all:
+            yield 0, len(text)
+
+
+def plain_spans(controls: ControlTexts, chat: ChatInput, text: str, render: Render) -> Spans:
+    """Return where in `text`, which is what `render` makes of `chat`, no control token may be."""
+    marking = _Marking(controls)
+    hidden_chat = chat.with_texts(marking.hidden)
+    if hidden_chat == chat:
+        return []
+    hidden = _attempt(render, hidden_chat)
+    spans = [match.span() for match in re.finditer(f"{_HIDDEN}+", hidden)]
+    if _agree(hidden, text, spans):
+        return spans
+    marked = _attempt(render, chat.with_texts(marking.bracketed))
+    without, spans = marking.between_brackets(marked)
+    if without == text:
+        return spans
+    return _merged(span for span in controls.spelled(text) if text[slice(*span)] in marking.found)
+
+
+def to_bytes(text: str, spans: Spans) -> Spans:
+    """Return ranges of characters as ranges of bytes in UTF-8 (a lone surrogate has three)."""
+    converted, at, num_bytes = [], 0, 0
+    for begin, end in spans:
+        first = num_bytes + _num_bytes(text[at:begin])
+        at, num_bytes = end, first + _num_bytes(text[begin:end])
+        converted.append((first, num_bytes))
+    return converted
+
+
+class _Marking:
+    """Changes the strings of a conversation so that they are found again in its rendering."""
+
+    def __init__(self, controls: ControlTexts) -> None:
+        self._controls = controls
+        self._longest = 0
+        self.found: set[str] = set()
+        """The control tokens that are spelled."""
+
+    def hidden(self, text: str, is_name: bool) -> str:
+        """Return `text` with private characters for those that could be part of a control token."""
+        spelled = list(self._controls.spelled(text))
+        self.found |= {text[begin:end] for begin, end in spelled}
+        # Templates compare names, and make tokens of them: '<|' + role + '|>'.
+        pieces = [] if is_name else self._controls.pieces(text)
+        return _rewritten(text, _merged([*spelled, *pieces]), lambda piece: _HIDDEN * len(piece))
+
+    def bracketed(self, text: str, is_name: bool) -> str:
+        """Return `text` with marks around each control token, and around the space next to it.
+
+        A template that cuts there strips the space.
+        """
+        pieces = [] if is_name else self._controls.pieces(text)
+        spans: Spans = []
+        for begin, end in sorted([*self._controls.spelled(text), *pieces]):
+            done = spans[-1][1] if spans else 0
+            if begin >= done:
+                spans.append((max(done, len(text[:begin].rstrip())), len(text) - len(text[end:].lstrip())))
+        self._longest = max([self._longest, *(end - begin for begin, end in spans)])
+        return _rewritten(text, spans, lambda piece: f"{_OPEN}{piece}{_CLOSE}")
+
+    def between_brackets(self, text: str) -> tuple[str, Spans]:
+        """Return `text` without marks, and what is between two of them.
+
+        A mark without the other is left of a spelling that the template has cut.
+        """
+        pieces: list[str] = []
+        spans: Spans = []
+        length, begin = 0, None
+        for piece in re.split(f"([{_OPEN}{_CLOSE}])", text):
+            if piece == _OPEN:
+                begin = length
+            elif piece == _CLOSE:
+                if begin is not None and length - begin <= self._longest:
+                    spans.append((begin, length))
+                begin = None
+            else:
+                pieces.append(piece)
+                length += len(piece)
+        return "".join(pieces), _merged(spans)
+
+
+def _rewritten(text: str, spans: Spans, change: Callable[[str], str]) -> str:
+    pieces, done = [], 0
+    for begin, end in spans:
+        pieces += [text[done:begin], change(text[begin:end])]
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def _attempt(render: Render, chat: ChatInput) -> str:
+    try:
+        return render(chat)
+    except ValueError:
+        return ""
+
+
+def _agree(hidden: str, text: str, spans: Spans) -> bool:
+    """Return whether two texts of the same length differ in the spans only."""
+    between = zip([0, *(end for _, end in spans)], [*(begin for begin, _ in spans), len(text)], strict=True)
+    return len(hidden) == len(text) and all(hidden[begin:end] == text[begin:end] for begin, end in between)
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> Spans:
+    merged: Spans = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif begin < end:
+            merged.append((begin, end))
+    return merged
+
+
+def _num_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
