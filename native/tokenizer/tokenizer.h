@@ -32,8 +32,8 @@ class Tokenizer {
   // control or unknown token becomes that token; without, it is text like any other. User-defined tokens are
   // cut out in both cases, as in llama.cpp.
   virtual std::vector<int32_t> encode(std::string_view text, bool parse_special) const = 0;
-  // As `encode` with `parse_special`, but a byte in one of `plain` (sorted, disjoint) is never part of a control
-  // or unknown token: what others wrote into a text stays text, whatever stands around it.
+  // As `encode` with `parse_special`, but a byte in one of `plain` (sorted, disjoint) is never part of a
+  // control or unknown token: what others wrote into a text stays text, whatever stands around it.
   virtual std::vector<int32_t> encode_around(std::string_view text,
                                              std::span<const TextRange> plain) const = 0;
   // The texts of control and unknown tokens, which only `parse_special` turns into these.

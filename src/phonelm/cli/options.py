@@ -27,9 +27,7 @@ Lora = Annotated[
 _VARIABLES_EXAMPLE = """give it as '{"enable_thinking": false}'"""
 TemplateVariables = Annotated[
     str | None,
-    typer.Option(
-        metavar="JSON", help='Variables of the chat template, such as {"enable_thinking": false}.'
-    ),
+    typer.Option(metavar="JSON", help='Variables of the chat template, such as {"enable_thinking": false}.'),
 ]
 
 
@@ -53,7 +51,9 @@ def read_variables(text: str | None) -> dict[str, Any]:
     try:
         variables = json.loads(text or "{}")
     except ValueError as error:
-        raise ValueError(f"--chat-template-kwargs is not valid JSON ({error}); {_VARIABLES_EXAMPLE}") from None
+        raise ValueError(
+            f"--chat-template-kwargs is not valid JSON ({error}); {_VARIABLES_EXAMPLE}"
+        ) from None
     if not isinstance(variables, dict):
         raise ValueError(f"--chat-template-kwargs is not a JSON object; {_VARIABLES_EXAMPLE}")
     return variables

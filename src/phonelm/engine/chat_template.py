@@ -68,8 +68,8 @@ class ChatTemplate:
     ) -> str:
         """Return the conversation as the text the model was trained on.
 
-        The template's own variables, such as `enable_thinking`, are keywords or `chat_template_kwargs`. Raises
-        `ValueError` for no messages, messages the template refuses, a variable it has not, and tools and
+        The template's own variables, such as `enable_thinking`, are keywords or `chat_template_kwargs`.
+        Raises `ValueError` for no messages, messages the template refuses, a variable it has not, and tools and
         messages it would not show.
         """
         variables = merged_variables(chat_template_kwargs, variables)
@@ -87,10 +87,12 @@ class ChatTemplate:
 
     def render_unchecked(self, chat: ChatInput) -> str:
         """Return the text of a conversation, whatever the template leaves out of it."""
+        from phonelm.engine.template_meter import OutOfSteps
+
         try:
             return self._render(chat)
         except Exception as error:  # a template is a program, and may fail in any way
-            if chat.tools is None:
+            if chat.tools is None and not isinstance(error, OutOfSteps):
                 # Some go through the tools without asking whether there are any.
                 with suppress(Exception):
                     return self._render(replace(chat, tools=[]))
@@ -121,8 +123,7 @@ class ChatTemplate:
         if unknown:
             known = ", ".join(sorted(self.variables)) or "none"
             raise ValueError(
-                f"this model's chat template has no variable {', '.join(sorted(unknown))}; "
-                f"it has: {known}"
+                f"this model's chat template has no variable {', '.join(sorted(unknown))}; it has: {known}"
             )
 
 

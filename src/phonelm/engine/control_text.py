@@ -1,8 +1,8 @@
 """Keeps what others wrote apart from a chat template's control tokens.
 
-A message may spell `<|im_end|>`. The template prints its own token and the spelling alike, and only the first
-may become the token: else whoever writes a message could end it and begin one of another role. The text of the
-prompt stays as it is; what is found here is which of its characters may be part of a control token.
+A message may spell `<|im_end|>`. The template prints its own token and the spelling alike, and only the
+first may become the token: else whoever writes a message could end it and begin one of another role. The
+text of the prompt stays as it is; what is found here is which of its characters may be part of a token.
 
 1. The conversation is rendered again with a private character for each that could be part of a token. Where
    these show in the result, and nothing else differs, stand the texts of others.

@@ -52,7 +52,9 @@ class _Metering(NodeTransformer):
         if is_searched or sum(not isinstance(operand, nodes.Const) for operand in operands) > 1:
             node.expr = _wrapped(node.expr, SPEND_ON)
             for operand in node.ops:
-                operand.expr = _wrapped(operand.expr, SPEND_ON_TOP if _is_searched_for_text(node) else SPEND_ON)
+                operand.expr = _wrapped(
+                    operand.expr, SPEND_ON_TOP if _is_searched_for_text(node) else SPEND_ON
+                )
         return node
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:

@@ -15,22 +15,24 @@ from phonelm.engine.template_meter import MAX_INT_BITS, Meter, shallow_steps
 _MOST_DIGITS = 100
 _LARGEST_COUNT = 10**9
 
-TEXT_METHODS = frozenset(
-    "capitalize casefold center count endswith find format format_map index isalnum isalpha isascii isdecimal "
-    "isdigit isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip "
-    "partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines "
-    "startswith strip swapcase title upper zfill".split()
-)
+_TEXT_METHODS = """
+    capitalize casefold center count endswith find format format_map index isalnum isalpha isascii isdecimal
+    isdigit isidentifier islower isnumeric isprintable isspace istitle isupper join ljust lower lstrip
+    partition removeprefix removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines
+    startswith strip swapcase title upper zfill
+"""
+TEXT_METHODS = frozenset(_TEXT_METHODS.split())
 """Methods of strings. Not `translate`, `expandtabs` and `encode`: their results have no simple bound."""
-OTHER_METHODS = frozenset("bit_length copy count get index is_integer items keys values".split())
+_OTHER_METHODS = "bit_length copy count get index is_integer items keys values"
+OTHER_METHODS = frozenset(_OTHER_METHODS.split())
 """Methods of lists, dicts and numbers."""
 
-_CONSTANT = frozenset("attr count d default first items last length random".split())
-LAZY_FILTERS = frozenset("map reject rejectattr select selectattr".split())
+_CONSTANT = frozenset(["attr", "count", "d", "default", "first", "items", "last", "length", "random"])
+LAZY_FILTERS = frozenset(["map", "reject", "rejectattr", "select", "selectattr"])
 """Filters that take their elements one by one, when somebody asks for the next."""
-_COMPARING = frozenset("dictsort groupby max min sort unique".split())
+_COMPARING = frozenset(["dictsort", "groupby", "max", "min", "sort", "unique"])
 # Nothing that a prompt needs, and quadratic in a long text.
-_WITHOUT = frozenset("pprint striptags urlize wordwrap xmlattr".split())
+_WITHOUT = frozenset(["pprint", "striptags", "urlize", "wordwrap", "xmlattr"])
 FILTER_NAMES = frozenset(FILTERS) - _WITHOUT
 COMPARING_TESTS = frozenset(name for name, test in TESTS.items() if test.__module__ == "_operator") | {"in"}
 
@@ -93,7 +95,9 @@ def spend_on_method(
     Raises `OutOfSteps`, and `SecurityError` for a method that templates may not use.
     """
     if name not in (TEXT_METHODS if isinstance(owner, str) else OTHER_METHODS):
-        raise SecurityError(f"the method {name} of a {type(owner).__name__}, which chat templates may not use")
+        raise SecurityError(
+            f"the method {name} of a {type(owner).__name__}, which chat templates may not use"
+        )
     args = tuple(_listed(arg) for arg in args)
     meter.spend_on(*args, *kwargs.values())
     if isinstance(owner, str):

@@ -20,6 +20,7 @@ from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.tests import TESTS
 from jinja2.utils import Namespace
 
 from phonelm.engine.template_compiler import SPEND, SPEND_ON, SPEND_ON_TOP, MeteredGenerator
@@ -39,6 +40,7 @@ _LARGEST_INPUT = 10**9
 
 # Keywords that the compiled code adds to a call.
 _OF_JINJA = ("_loop_vars", "_block_vars")
+_STEPS_PER_CALL = 10
 # What they cost is in their bodies.
 _METERED_INSIDE = (BlockReference, LoopContext, Macro)
 
@@ -56,7 +58,7 @@ def new_environment() -> ImmutableSandboxedEnvironment:
     filters = {**environment.filters, "tojson": _to_json}
     environment.filters = {name: _metered_filter(name, filters[name]) for name in FILTER_NAMES}
     environment.filters |= {SPEND: _spend, SPEND_ON: _spend_on, SPEND_ON_TOP: _spend_on_top}
-    environment.tests |= {name: _metered_test(environment.tests[name]) for name in COMPARING_TESTS}
+    environment.tests |= {name: _metered_test(TESTS[name]) for name in COMPARING_TESTS}
     del environment.globals["lipsum"]
     environment.globals["dict"] = _new_dict
     environment.globals["namespace"] = _Namespace
@@ -108,7 +110,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         assert isinstance(__context, _Context)
         meter = __context.meter
-        meter.spend(1)
+        meter.spend(_STEPS_PER_CALL)
         meter.spend_on(*(arg for arg in args if isinstance(arg, tuple)))
         if isinstance(__obj, _METERED_INSIDE):
             return super().call(__context, __obj, *args, **kwargs)
@@ -127,7 +129,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 class _Namespace(Namespace):
     """Jinja's namespace without private names, which would reach into Python."""
 
-    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N805
+    def __init__(*args: Any, **kwargs: Any) -> None:
         Namespace.__init__(args[0])
         for name, value in dict(*args[1:], **kwargs).items():
             _Namespace.__setitem__(args[0], name, value)
@@ -181,9 +183,9 @@ def _metered_items(meter: Meter, items: Iterable[Any], steps: int) -> Iterator[A
         yield item
 
 
-def _metered_test(function: Callable[..., bool]) -> Callable[..., bool]:
+def _metered_test(function: Callable[..., Any]) -> Callable[..., bool]:
     @pass_context
-    def metered(context: _Context, *args: Any) -> bool:
+    def metered(context: _Context, *args: Any) -> Any:
         context.meter.spend_on(*args)
         return function(*args)
 

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import TemplateError
 from jinja2.utils import Namespace
 
-BASE_STEPS = 5_000_000
-"""A loop of so many steps takes a second or two."""
+BASE_STEPS = 2_000_000
+"""A loop of so many steps takes about a second."""
 STEPS_PER_INPUT = 100
 """Steps more for each step of the input's size: a template that is linear in the messages never runs out."""
 MAX_INT_BITS = 4096
@@ -19,7 +19,7 @@ _CHARACTERS_PER_STEP = 8
 _SIZED = (list, tuple, dict, range, set, frozenset, KeysView, ValuesView, ItemsView, Mapping)
 
 
-class OutOfSteps(TemplateError):
+class OutOfSteps(TemplateError):  # noqa: N818  (not an error of the caller)
     """The template has used up its budget."""
 
 
@@ -41,7 +41,7 @@ class Meter:
             self.spend(self.steps_of(value))
 
     def steps_of(self, value: Any) -> int:
-        """Return the steps of `value` as a tree, every reference followed, or some number above what is left."""
+        """Return the steps of `value` as a tree, or some number above what is left."""
         return shallow_steps(value) if isinstance(value, str) else deep_steps(value, self._left)
 
     def spend_on_top(self, value: Any) -> None:
@@ -50,7 +50,7 @@ class Meter:
 
 
 def shallow_steps(value: Any) -> int:
-    """Return the steps of a string, of a container without its elements' contents, or of anything else (1)."""
+    """Return the steps of a string, of a container without what its elements hold, else 1."""
     if isinstance(value, str):
         return 1 + len(value) // _CHARACTERS_PER_STEP
     if value is None or isinstance(value, (int, float)):
@@ -82,5 +82,5 @@ def _children(value: Any) -> Any:
     if isinstance(value, ItemsView):
         return chain.from_iterable(value)
     if isinstance(value, Namespace):
-        return chain.from_iterable(value._Namespace__attrs.items())  # type: ignore[attr-defined]
+        return chain.from_iterable(value._Namespace__attrs.items())
     return None

@@ -150,13 +150,15 @@ def _chat_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]
 def _templates_of_settings(given: Any) -> dict[str, str]:
     if given is None or isinstance(given, str):
         return {"default": given} if given else {}
-    entries = given if isinstance(given, list) else [given]
-    named = {entry.get("name"): entry.get("template") for entry in entries if isinstance(entry, dict)}
-    if len(named) != len(entries) or not all(isinstance(text, str) for pair in named.items() for text in pair):
-        raise ValueError(
-            "chat_template in tokenizer_config.json is neither a text nor a list of "
-            '{"name": ..., "template": ...}; correct it'
-        )
+    named: dict[str, str] = {}
+    for entry in given if isinstance(given, list) else [given]:
+        name, template = (entry.get(key) if isinstance(entry, dict) else None for key in ("name", "template"))
+        if not isinstance(name, str) or not isinstance(template, str):
+            raise ValueError(
+                "chat_template in tokenizer_config.json is neither a text nor a list of "
+                '{"name": ..., "template": ...}; correct it'
+            )
+        named[name] = template
     return named
 
 
