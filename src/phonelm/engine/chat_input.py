@@ -30,11 +30,13 @@ class ChatInput:
         add_generation_prompt: bool,
         variables: Mapping[str, Any],
     ) -> ChatInput:
-        """Copy what was given. Raises `ValueError` for no messages, one without role, and what is not data."""
+        """Copy what was given.
+
+        Raises `ValueError` for no messages, one without role, a reserved variable, and what is no data."""
         _check(messages)
         for name in RESERVED:
             if name in variables:
-                raise ValueError(f"{name} cannot be a variable of the chat template; give it as {name}=")
+                raise ValueError(f"{name} is no variable of the chat template to set; give it as {name}=")
         return cls(
             _plain(list(messages), "messages"),
             _plain(list(tools), "tools") if tools else None,

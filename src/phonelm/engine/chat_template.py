@@ -69,8 +69,8 @@ class ChatTemplate:
         """Return the conversation as the text the model was trained on.
 
         The template's own variables, such as `enable_thinking`, are keywords or `chat_template_kwargs`.
-        Raises `ValueError` for no messages, messages the template refuses, a variable it has not, and tools and
-        messages it would not show.
+        Raises `ValueError` for no messages, messages the template refuses, a variable it has not, and tools
+        and messages it would not show.
         """
         variables = merged_variables(chat_template_kwargs, variables)
         return self.render_input(ChatInput.of(messages, tools, add_generation_prompt, variables))

@@ -4,11 +4,12 @@ A message may spell `<|im_end|>`. The template prints its own token and the spel
 first may become the token: else whoever writes a message could end it and begin one of another role. The
 text of the prompt stays as it is; what is found here is which of its characters may be part of a token.
 
-1. The conversation is rendered again with a private character for each that could be part of a token. Where
+1. The conversation is rendered again with private characters for the letters and signs of its texts. Where
    these show in the result, and nothing else differs, stand the texts of others.
-2. Where more differs, the template looks for a spelling (`content.split('</think>')`). Then the spellings stay,
+2. Where more differs, the template reads the texts. Then there is a private character only in each spelling.
+3. Where more differs still, it looks for a spelling (`content.split('</think>')`). Then the spellings stay,
    with marks around them, and what is still between two marks is the text of others.
-3. Where the result without marks differs too, the two cannot be told apart: then no token that is spelled
+4. Where the result without marks differs too, the two cannot be told apart: then no token that is spelled
    anywhere in the conversation is one in the prompt.
 """
 
@@ -35,11 +36,14 @@ class ControlTexts:
         for text in self._texts:
             lengths.setdefault(text[0], set()).add(len(text))
         self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
-        self._first = re.compile("[" + "".join(map(re.escape, sorted(lengths))) + "]" if lengths else "(?!)")
+        self._first = _any_of(lengths)
         self._beginnings = frozenset(text[:end] for text in self._texts for end in range(1, len(text)))
         self._endings = frozenset(text[begin:] for text in self._texts for begin in range(1, len(text)))
         self._all = "\0".join(self._texts)
         self._longest = max(map(len, self._texts), default=0)
+        # A template may change the case. JSON has other characters for quotes and backslashes.
+        signs = {sign for text in self._texts for sign in text + text.lower() + text.upper()}
+        self.signs = _any_of(sign for sign in signs if not sign.isspace() and sign not in '"\\')
 
     def spelled(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where control tokens are spelled, the longest at each place; they may overlap."""
@@ -65,13 +69,14 @@ class ControlTexts:
 def plain_spans(controls: ControlTexts, chat: ChatInput, text: str, render: Render) -> Spans:
     """Return where in `text`, which is what `render` makes of `chat`, no control token may be."""
     marking = _Marking(controls)
-    hidden_chat = chat.with_texts(marking.hidden)
-    if hidden_chat == chat:
-        return []
-    hidden = _attempt(render, hidden_chat)
-    spans = [match.span() for match in re.finditer(f"{_HIDDEN}+", hidden)]
-    if _agree(hidden, text, spans):
-        return spans
+    for change in (marking.covered, marking.hidden):
+        changed = chat.with_texts(change)
+        if changed == chat:
+            return []
+        hidden = _attempt(render, changed)
+        spans = [match.span() for match in re.finditer(f"{_HIDDEN}+", hidden)]
+        if _agree(hidden, text, spans):
+            return spans
     marked = _attempt(render, chat.with_texts(marking.bracketed))
     without, spans = marking.between_brackets(marked)
     if without == text:
@@ -98,13 +103,19 @@ class _Marking:
         self.found: set[str] = set()
         """The control tokens that are spelled."""
 
+    def covered(self, text: str, is_name: bool) -> str:
+        """Return `text` with private characters for all of which a control token could be made."""
+        return self.hidden(text, True) if is_name else self._controls.signs.sub(_HIDDEN, text)
+
     def hidden(self, text: str, is_name: bool) -> str:
-        """Return `text` with private characters for those that could be part of a control token."""
+        """Return `text` with a private character in each control token, and in pieces of one at its ends."""
         spelled = list(self._controls.spelled(text))
         self.found |= {text[begin:end] for begin, end in spelled}
         # Templates compare names, and make tokens of them: '<|' + role + '|>'.
         pieces = [] if is_name else self._controls.pieces(text)
-        return _rewritten(text, _merged([*spelled, *pieces]), lambda piece: _HIDDEN * len(piece))
+        # One is enough, and a template that looks at the first or the last finds it.
+        middles = [((begin + end) // 2, (begin + end) // 2 + 1) for begin, end in spelled]
+        return _rewritten(text, _merged([*middles, *pieces]), lambda piece: _HIDDEN * len(piece))
 
     def bracketed(self, text: str, is_name: bool) -> str:
         """Return `text` with marks around each control token, and around the space next to it.
@@ -139,6 +150,11 @@ class _Marking:
                 pieces.append(piece)
                 length += len(piece)
         return "".join(pieces), _merged(spans)
+
+
+def _any_of(characters: Iterable[str]) -> re.Pattern[str]:
+    escaped = "".join(map(re.escape, sorted(characters)))
+    return re.compile(f"[{escaped}]" if escaped else "(?!)")
 
 
 def _rewritten(text: str, spans: Spans, change: Callable[[str], str]) -> str:

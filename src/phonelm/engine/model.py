@@ -215,8 +215,8 @@ class Model:
         """Answer a conversation: the answer's text, or with `stream` its pieces as they come.
 
         Options as in `generate`, `max_tokens` being 512 if not given. A variable of the chat template, such
-        as `enable_thinking`, may be one, or be in `chat_template_kwargs`. What an earlier call has evaluated and
-        this one begins with is not evaluated again. Raises `ValueError` as `generate` and
+        as `enable_thinking`, may be one, or be in `chat_template_kwargs`. What an earlier call has evaluated
+        and this one begins with is not evaluated again. Raises `ValueError` as `generate` and
         `apply_chat_template` do.
         """
         variables = merged_variables(chat_template_kwargs, take_variables(options, self.tokenizer))

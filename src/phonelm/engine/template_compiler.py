@@ -1,3 +1,4 @@
+# ruff: noqa: N802, N815  (jinja2 finds visitors by the names of its nodes)
 """Compiles chat templates so that their loops, calls and comparisons are taken off a budget of steps."""
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def new_environment() -> ImmutableSandboxedEnvironment:
     filters = {**environment.filters, "tojson": _to_json}
     environment.filters = {name: _metered_filter(name, filters[name]) for name in FILTER_NAMES}
     environment.filters |= {SPEND: _spend, SPEND_ON: _spend_on, SPEND_ON_TOP: _spend_on_top}
-    environment.tests |= {name: _metered_test(TESTS[name]) for name in COMPARING_TESTS}
+    environment.tests |= {name: _metered_test(name) for name in COMPARING_TESTS}
     del environment.globals["lipsum"]
     environment.globals["dict"] = _new_dict
     environment.globals["namespace"] = _Namespace
@@ -183,7 +183,9 @@ def _metered_items(meter: Meter, items: Iterable[Any], steps: int) -> Iterator[A
         yield item
 
 
-def _metered_test(function: Callable[..., Any]) -> Callable[..., bool]:
+def _metered_test(name: str) -> Callable[..., Any]:
+    function: Any = TESTS[name]
+
     @pass_context
     def metered(context: _Context, *args: Any) -> Any:
         context.meter.spend_on(*args)

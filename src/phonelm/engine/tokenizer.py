@@ -97,8 +97,8 @@ class Tokenizer:
         """Return the conversation as the text the model was tuned on.
 
         The template's own variables, such as `enable_thinking`, are keywords or `chat_template_kwargs`.
-        Raises `ValueError` for a model without template, messages it refuses, a variable it has not, and tools and
-        messages it would not show.
+        Raises `ValueError` for a model without template, messages it refuses, a variable it has not, and
+        tools and messages it would not show.
         """
         return self.chat_template.render(
             messages,
