@@ -100,7 +100,7 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, where) for item in value]
     raise ValueError(
-        f"{where} has a {type(value).__name__}, which a chat template cannot show; "
+        f"{where} holds a value of type {type(value).__name__}, which a chat template cannot show; "
         "give text, numbers, lists and dicts"
     )
 
