@@ -60,7 +60,12 @@ class _Metering(NodeTransformer):
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:
         self.generic_visit(node)
-        return _wrapped(node, SPEND_ON_TOP) if isinstance(node.arg, nodes.Slice) else node
+        if not isinstance(node.arg, nodes.Slice):
+            return node
+        if isinstance(node.node, nodes.Const):
+            # Python's compiler warns of constants that have no elements.
+            node.node = _metered(node.node, SPEND_ON_TOP)
+        return _wrapped(node, SPEND_ON_TOP)
 
     def visit_List(self, node: nodes.List) -> nodes.Expr:
         self.generic_visit(node)
@@ -82,21 +87,21 @@ def _is_searched_for_text(node: nodes.Compare) -> bool:
 
 
 def _wrapped(node: nodes.Expr, name: str) -> nodes.Expr:
-    if isinstance(node, nodes.Const):
-        return node
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+    return node if isinstance(node, nodes.Const) else _metered(node, name)
+
+
+def _metered(node: nodes.Expr, name: str, lineno: int | None = None) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=lineno or node.lineno)
 
 
 def _charge(node: nodes.Node) -> nodes.Filter:
-    return nodes.Filter(nodes.Const(_num_steps(node)), SPEND, [], [], None, None, lineno=node.lineno)
+    return _metered(nodes.Const(_num_steps(node)), SPEND, node.lineno)
 
 
 def _charged(body: list[nodes.Node]) -> list[nodes.Node]:
-    if not body:
-        return [nodes.ExprStmt(nodes.Filter(nodes.Const(1), SPEND, [], [], None, None, lineno=1), lineno=1)]
-    steps = sum(_num_steps(node) for node in body)
-    charge = nodes.Filter(nodes.Const(steps), SPEND, [], [], None, None, lineno=body[0].lineno)
-    return [nodes.ExprStmt(charge, lineno=body[0].lineno), *body]
+    line = body[0].lineno if body else 1
+    steps = 1 + sum(_num_steps(node) for node in body)
+    return [nodes.ExprStmt(_metered(nodes.Const(steps), SPEND, line), lineno=line), *body]
 
 
 def _num_steps(node: nodes.Node) -> int:

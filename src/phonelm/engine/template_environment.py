@@ -40,7 +40,7 @@ _LARGEST_INPUT = 10**9
 
 # Keywords that the compiled code adds to a call.
 _OF_JINJA = ("_loop_vars", "_block_vars")
-_STEPS_PER_CALL = 10
+_STEPS_PER_CALL = 20
 # What they cost is in their bodies.
 _METERED_INSIDE = (BlockReference, LoopContext, Macro)
 
