@@ -9,8 +9,8 @@ text of the prompt stays as it is; what is found here is which of its characters
 2. Where more differs, the template reads the texts. Then there is a private character only in each spelling.
 3. Where more differs still, it looks for a spelling (`content.split('</think>')`). Then the spellings stay,
    with marks around them, and what is still between two marks is the text of others.
-4. Where the result without marks differs too, the two cannot be told apart: then no token that is spelled
-   anywhere in the conversation is one in the prompt.
+4. Where the result without marks differs too, the two cannot be told apart: then no token that is spelled, in
+   whole or in pieces, anywhere in the conversation is one in the prompt.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Spans = list[tuple[int, int]]
 
 # Private characters (Unicode, section 23.5). A user who writes one makes no token of it.
 _HIDDEN, _OPEN, _CLOSE = "\U00100000", "\U00100001", "\U00100002"
+_HIDDEN_IN_JSON = "\\udbc0\\udc00"
 
 
 class ControlTexts:
@@ -50,7 +51,7 @@ class ControlTexts:
         for match in self._first.finditer(text):
             begin = match.start()
             for length in self._lengths[text[begin]]:
-                if text[begin : begin + length] in self._texts:
+                if begin + length <= len(text) and text[begin : begin + length] in self._texts:
                     yield begin, begin + length
                     break
 
@@ -73,7 +74,8 @@ def plain_spans(controls: ControlTexts, chat: ChatInput, text: str, render: Rend
         changed = chat.with_texts(change)
         if changed == chat:
             return []
-        hidden = _attempt(render, changed)
+        # As `tojson(ensure_ascii=true)` writes them.
+        hidden = _attempt(render, changed).replace(_HIDDEN_IN_JSON, _HIDDEN)
         spans = [match.span() for match in re.finditer(f"{_HIDDEN}+", hidden)]
         if _agree(hidden, text, spans):
             return spans
@@ -81,7 +83,7 @@ def plain_spans(controls: ControlTexts, chat: ChatInput, text: str, render: Rend
     without, spans = marking.between_brackets(marked)
     if without == text:
         return spans
-    return _merged(span for span in controls.spelled(text) if text[slice(*span)] in marking.found)
+    return _merged(span for span in controls.spelled(text) if marking.may_be_of_others(text[slice(*span)]))
 
 
 def to_bytes(text: str, spans: Spans) -> Spans:
@@ -100,8 +102,7 @@ class _Marking:
     def __init__(self, controls: ControlTexts) -> None:
         self._controls = controls
         self._longest = 0
-        self.found: set[str] = set()
-        """The control tokens that are spelled."""
+        self._found: set[str] = set()
 
     def covered(self, text: str, is_name: bool) -> str:
         """Return `text` with private characters for all of which a control token could be made."""
@@ -110,9 +111,9 @@ class _Marking:
     def hidden(self, text: str, is_name: bool) -> str:
         """Return `text` with a private character in each control token, and in pieces of one at its ends."""
         spelled = list(self._controls.spelled(text))
-        self.found |= {text[begin:end] for begin, end in spelled}
         # Templates compare names, and make tokens of them: '<|' + role + '|>'.
-        pieces = [] if is_name else self._controls.pieces(text)
+        pieces = [] if is_name else list(self._controls.pieces(text))
+        self._found |= {text[begin:end] for begin, end in [*spelled, *pieces]}
         # One is enough, and a template that looks at the first or the last finds it.
         middles = [((begin + end) // 2, (begin + end) // 2 + 1) for begin, end in spelled]
         return _rewritten(text, _merged([*middles, *pieces]), lambda piece: _HIDDEN * len(piece))
@@ -130,6 +131,10 @@ class _Marking:
                 spans.append((max(done, len(text[:begin].rstrip())), len(text) - len(text[end:].lstrip())))
         self._longest = max([self._longest, *(end - begin for begin, end in spans)])
         return _rewritten(text, spans, lambda piece: f"{_OPEN}{piece}{_CLOSE}")
+
+    def may_be_of_others(self, control: str) -> bool:
+        """Return whether a control token, or a piece of it, was found in what `hidden` was given."""
+        return any(piece in control for piece in self._found)
 
     def between_brackets(self, text: str) -> tuple[str, Spans]:
         """Return `text` without marks, and what is between two of them.
