@@ -83,9 +83,7 @@ _FILTERS = [
     "wordcount",
     "filesizeformat",
     "forceescape",
-    "xmlattr",
     "pprint",
-    "urlize",
 ]
 _METHODS = [
     "upper()",

@@ -32,9 +32,11 @@ def with_template(tiny_gguf: Path, tmp_path: Path) -> Path:
     reader = gguf.GGUFReader(tiny_gguf)
     writer = gguf.GGUFWriter(tmp_path / "chat.gguf", "unused")
     for name, field in reader.fields.items():
-        if name != "general.architecture" and not name.startswith("GGUF."):
-            kind, element = field.types[0], field.types[-1] if len(field.types) > 1 else None
-            writer.add_key_value(name, field.contents(), kind, element)
+        value = field.contents()
+        # Empty lists are left out: the package cannot write them.
+        if name != "general.architecture" and not name.startswith("GGUF.") and value != []:
+            element = field.types[-1] if len(field.types) > 1 else None
+            writer.add_key_value(name, value, field.types[0], element)
     writer.kv_data[0]["general.architecture"].value = reader.fields["general.architecture"].contents()
     writer.add_chat_template(
         "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
