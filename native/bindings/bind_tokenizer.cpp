@@ -1,4 +1,5 @@
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
@@ -12,6 +13,7 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -109,15 +111,25 @@ std::string_view text_view(nb::handle text) {
   return {data, static_cast<size_t>(size)};
 }
 
-std::vector<int32_t> encode(const Tokenizer& tokenizer, nb::handle text, bool parse_special) {
+std::vector<int32_t> encode(const Tokenizer& tokenizer, nb::handle text, bool parse_special,
+                            const std::vector<std::pair<size_t, size_t>>& plain) {
   constexpr size_t kLongText = 4096;  // below, letting the interpreter go costs more than it gives
   const std::string_view view = text_view(text);
   std::optional<nb::gil_scoped_release> release;
   if (view.size() >= kLongText) release.emplace();
-  return tokenizer.encode(view, parse_special);
+  if (!parse_special || plain.empty()) return tokenizer.encode(view, parse_special);
+  std::vector<TextRange> ranges;
+  for (const auto& [begin, end] : plain) ranges.push_back({begin, end});
+  return tokenizer.encode_around(view, ranges);
 }
 
 nb::bytes to_bytes(const std::string& bytes) { return nb::bytes(bytes.data(), bytes.size()); }
+
+nb::list control_texts(const Tokenizer& tokenizer) {
+  nb::list list;
+  for (const std::string& text : tokenizer.control_texts()) list.append(to_bytes(text));
+  return list;
+}
 
 std::unique_ptr<Tokenizer> from_gguf(const std::string& path) {
   const nb::gil_scoped_release release;
@@ -153,9 +165,13 @@ void bind_tokenizer(nb::module_& module) {
       .def_prop_ro("add_space_prefix", &Tokenizer::add_space_prefix, "Whether encode puts a space in front.")
       .def_prop_ro("stop_ids", &Tokenizer::stop_ids, "Tokens that end a sequence or a turn.")
       .def("encode", &phonelm::encode, "text"_a, "parse_special"_a = false,
-           nb::sig("def encode(self, text: str | bytes, parse_special: bool = False) -> list[int]"),
+           "plain"_a = std::vector<std::pair<size_t, size_t>>(),
+           nb::sig("def encode(self, text: str | bytes, parse_special: bool = False, "
+                   "plain: list[tuple[int, int]] = []) -> list[int]"),
            "Tokens of a text, without bos_id. With parse_special, the texts of control tokens become those "
-           "tokens.")
+           "tokens, but where they have a byte in one of the ranges of plain (sorted, disjoint).")
+      .def_prop_ro("control_texts", &phonelm::control_texts,
+                   "Texts of control and unknown tokens, bytes; only parse_special turns them into tokens.")
       .def(
           "decode",
           [](const Tokenizer& self, const std::vector<int32_t>& ids, bool with_special) {

@@ -15,6 +15,7 @@ void SpecialMatcher::add(std::string_view text, int32_t token) {
 
 SpecialMatcher::Match SpecialMatcher::match_at(std::string_view text, size_t begin) const {
   Match longest{begin, 0, -1};
+  if (begin >= text.size() || !is_first_byte_[static_cast<uint8_t>(text[begin])]) return longest;
   size_t node = 0;
   for (size_t pos = begin; pos < text.size(); ++pos) {
     const auto next = edges_.find(edge(node, text[pos]));
@@ -27,7 +28,6 @@ SpecialMatcher::Match SpecialMatcher::match_at(std::string_view text, size_t beg
 
 SpecialMatcher::Match SpecialMatcher::find(std::string_view text, size_t pos) const {
   for (; pos < text.size(); ++pos) {
-    if (!is_first_byte_[static_cast<uint8_t>(text[pos])]) continue;
     if (const Match match = match_at(text, pos); match.length > 0) return match;
   }
   return {text.size(), 0, -1};

@@ -22,9 +22,10 @@ class SpecialMatcher {
   };
   // The leftmost match at or after `pos`, the longest of those that begin there.
   Match find(std::string_view text, size_t pos) const;
+  // The longest match that begins at `begin`; its length is 0 where there is none.
+  Match match_at(std::string_view text, size_t begin) const;
 
  private:
-  Match match_at(std::string_view text, size_t pos) const;
   static uint64_t edge(size_t node, char c) { return uint64_t{node} << 8 | static_cast<uint8_t>(c); }
 
   std::array<bool, 256> is_first_byte_{};

@@ -2,6 +2,7 @@
 // sentencepiece.h).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -12,6 +13,12 @@
 #include "gguf/gguf.h"
 
 namespace phonelm {
+
+// Bytes of a text, without `end`.
+struct TextRange {
+  size_t begin;
+  size_t end;
+};
 
 // Safe to use from many threads at once. Keeps nothing of the file it was made from.
 class Tokenizer {
@@ -25,6 +32,12 @@ class Tokenizer {
   // control or unknown token becomes that token; without, it is text like any other. User-defined tokens are
   // cut out in both cases, as in llama.cpp.
   virtual std::vector<int32_t> encode(std::string_view text, bool parse_special) const = 0;
+  // As `encode` with `parse_special`, but a byte in one of `plain` (sorted, disjoint) is never part of a
+  // control or unknown token: what others wrote into a text stays text, whatever stands around it.
+  virtual std::vector<int32_t> encode_around(std::string_view text,
+                                             std::span<const TextRange> plain) const = 0;
+  // The texts of control and unknown tokens, which only `parse_special` turns into these.
+  virtual std::vector<std::string> control_texts() const = 0;
   // The bytes of a token: may be part of a UTF-8 character. Empty for special tokens unless `with_special`.
   // Throws Error when the token is outside the vocabulary, as the next two do.
   virtual std::string token_bytes(int32_t token, bool with_special) const = 0;

@@ -98,9 +98,43 @@ void VocabularyTokenizer::index_special_tokens() {
 
 std::vector<int32_t> VocabularyTokenizer::encode(std::string_view text, bool parse_special) const {
   const SpecialMatcher& matcher = parse_special ? all_special_ : user_defined_;
+  return encode_between(text, [&](size_t pos) { return matcher.find(text, pos); });
+}
+
+std::vector<int32_t> VocabularyTokenizer::encode_around(std::string_view text,
+                                                        std::span<const TextRange> plain) const {
+  return encode_between(text, [&](size_t pos) { return find_around(text, pos, plain); });
+}
+
+std::vector<std::string> VocabularyTokenizer::control_texts() const {
+  std::vector<std::string> texts;
+  for (int32_t id = 0; id < vocabulary_.size(); ++id) {
+    const TokenKind kind = vocabulary_.kind(id);
+    if (kind == TokenKind::kControl || kind == TokenKind::kUnknown) texts.emplace_back(vocabulary_.text(id));
+  }
+  return texts;
+}
+
+// As SpecialMatcher::find, where only user-defined tokens may have a byte in `plain`.
+SpecialMatcher::Match VocabularyTokenizer::find_around(std::string_view text, size_t pos,
+                                                       std::span<const TextRange> plain) const {
+  for (; pos < text.size(); ++pos) {
+    const auto next = std::ranges::partition_point(plain, [&](TextRange range) { return range.end <= pos; });
+    const size_t limit = next == plain.end() ? text.size() : next->begin;
+    const SpecialMatcher::Match user_defined = user_defined_.match_at(text, pos);
+    const SpecialMatcher::Match any = all_special_.match_at(text.substr(0, limit), pos);
+    const SpecialMatcher::Match match = any.length > user_defined.length ? any : user_defined;
+    if (match.length > 0) return match;
+  }
+  return {text.size(), 0, -1};
+}
+
+// `find` returns the first token to cut out at or after a place.
+template <class Find>
+std::vector<int32_t> VocabularyTokenizer::encode_between(std::string_view text, const Find& find) const {
   std::vector<int32_t> tokens;
   for (size_t pos = 0; pos < text.size();) {
-    const SpecialMatcher::Match match = matcher.find(text, pos);
+    const SpecialMatcher::Match match = find(pos);
     if (match.begin > pos) encode_text(text.substr(pos, match.begin - pos), tokens);
     pos = match.begin + match.length;
     if (match.length > 0) {

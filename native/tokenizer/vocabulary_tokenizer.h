@@ -2,7 +2,9 @@
 // of it is encoded.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -20,6 +22,8 @@ class VocabularyTokenizer : public Tokenizer {
   VocabularyTokenizer(const GgufFile& file, Spelling spelling);
 
   std::vector<int32_t> encode(std::string_view text, bool parse_special) const override;
+  std::vector<int32_t> encode_around(std::string_view text, std::span<const TextRange> plain) const override;
+  std::vector<std::string> control_texts() const override;
   std::string token_bytes(int32_t token, bool with_special) const override;
   bool is_special(int32_t token) const override { return vocabulary_.is_special(checked(token)); }
   int32_t vocab_size() const override { return vocabulary_.size(); }
@@ -37,6 +41,10 @@ class VocabularyTokenizer : public Tokenizer {
   void read_special_ids(const GgufFile& file);
   void read_stop_ids(const GgufFile& file);
   void index_special_tokens();
+  template <class Find>
+  std::vector<int32_t> encode_between(std::string_view text, const Find& find) const;
+  SpecialMatcher::Match find_around(std::string_view text, size_t pos,
+                                    std::span<const TextRange> plain) const;
   size_t resume_after(int32_t token, std::string_view text, size_t pos) const;
   int32_t checked(int32_t token) const;
 

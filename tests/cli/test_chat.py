@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import gguf
 import pytest
 
 from phonelm.engine import load
@@ -23,6 +24,56 @@ def test_a_model_without_template_is_refused_before_the_first_question(
     done = phonelm("chat", tiny_gguf, text="hi\n")
     assert done.returncode == 1
     assert "no chat template" in done.stderr
+
+
+@pytest.fixture
+def with_template(tiny_gguf: Path, tmp_path: Path) -> Path:
+    """The tiny model with a template that knows users only, and a variable."""
+    reader = gguf.GGUFReader(tiny_gguf)
+    writer = gguf.GGUFWriter(tmp_path / "chat.gguf", "unused")
+    for name, field in reader.fields.items():
+        value = field.contents()
+        # Empty lists are left out: the package cannot write them.
+        if name != "general.architecture" and not name.startswith("GGUF.") and value != []:
+            element = field.types[-1] if len(field.types) > 1 else None
+            writer.add_key_value(name, value, field.types[0], element)
+    writer.kv_data[0]["general.architecture"].value = reader.fields["general.architecture"].contents()
+    writer.add_chat_template(
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
+        "{% if mode == 'none' %}{{ raise_exception('mode is none') }}{% endif %}"
+    )
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return tmp_path / "chat.gguf"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--chat-template-kwargs", '{"mode": "none"}'), "mode is none"),
+        (("--chat-template-kwargs", '{"mood": 1}'), "no variable mood; it has: mode"),
+        (("--chat-template-kwargs", "{"), "not valid JSON"),
+        (("--chat-template-kwargs", "[1]"), "not a JSON object"),
+        (("--system", "Be brief."), "does not show message 0 (role 'system')"),
+    ],
+)
+def test_what_the_template_cannot_take_is_refused_before_the_first_question(
+    phonelm: Phonelm, with_template: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = phonelm("chat", with_template, *options, text="hi\n")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_variables_reach_the_template(phonelm: Phonelm, with_template: Path) -> None:
+    given = '{"mode": "some"}'
+    done = phonelm("chat", with_template, "-n", 2, "--chat-template-kwargs", given, text="hi\n")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gguf
 import pytest
 
 from phonelm.formats.byte_vocabulary import byte_characters, byte_tokenizer_metadata
@@ -75,6 +76,27 @@ def test_chat_templates(tmp_path: Path) -> None:
     assert export(tmp_path, document(), tokenizer_config={"chat_template": named})[key] == "D"
     (tmp_path / "chat_template.jinja").write_text("J")
     assert export(tmp_path, document())[key] == "J"
+
+
+def test_named_chat_templates_are_those_of_the_gguf_package(tmp_path: Path) -> None:
+    named = [{"name": name, "template": name[0]} for name in ("tool_use", "default", "a-b")]
+    found = export(tmp_path, document(), tokenizer_config={"chat_template": named})
+    written = {key: value for key, value in found.items() if "chat_template" in key}
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "llama")
+    writer.add_chat_template(named)
+    expected = {key: field.value for key, field in writer.kv_data[0].items() if "chat_template" in key}
+    names = "tokenizer.chat_templates"
+    assert sorted(written.pop(names)) == sorted(expected.pop(names))
+    assert written == expected
+
+
+def test_additional_chat_templates(tmp_path: Path) -> None:
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("R")
+    found = export(tmp_path, document(), tokenizer_config={"chat_template": "D"})
+    assert (found["tokenizer.chat_template"], found["tokenizer.chat_template.rag"]) == ("D", "R")
+    with pytest.raises(ValueError, match="neither a text nor a list"):
+        export(tmp_path, document(), tokenizer_config={"chat_template": [{"name": "default"}]})
 
 
 @pytest.mark.parametrize(

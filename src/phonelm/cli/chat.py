@@ -16,10 +16,12 @@ from phonelm.cli.options import (
     MinP,
     ModelName,
     Temperature,
+    TemplateVariables,
     Threads,
     TopK,
     TopP,
     load_model,
+    read_variables,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def chat(
     json_schema: JsonSchemaFile = None,
     grammar: GrammarFile = None,
     lookup: Lookup = False,
+    chat_template_kwargs: TemplateVariables = None,
 ) -> None:
     """Talk with a model in the terminal.
 
@@ -68,12 +71,15 @@ def chat(
     }
     SamplingOptions(**options)  # type: ignore[arg-type]
     rule = read_grammar(json_schema, grammar)
+    variables = read_variables(chat_template_kwargs)
+    turns = {"grammar": rule, "lookup": lookup, "chat_template_kwargs": variables}
     with load_model(model, threads, context, kv, lora) as loaded:
-        # Refuses a model that cannot chat before the first question is typed.
-        loaded.chat_ids([{"role": "user", "content": "Hello"}])
+        conversation = Conversation(loaded, system, options | turns)
+        # Refuses a model that cannot chat so before the first question is typed.
+        conversation.ids([{"role": "user", "content": "Hello"}])
         if sys.stdin.isatty():
             _say(f"{loaded.path.name}. {_HELP}")
-        Conversation(loaded, system, {**options, "grammar": rule, "lookup": lookup}).run()
+        conversation.run()
 
 
 class Conversation:
@@ -84,6 +90,10 @@ class Conversation:
         self._options = options
         self._opening = [{"role": "system", "content": system}] if system else []
         self._turns: list[dict[str, str]] = []
+
+    def ids(self, turns: list[dict[str, str]]) -> list[int]:
+        """Return the token ids of the opening and some turns. Raises `ValueError` as `Model.chat_ids`."""
+        return self._model.chat_ids(self._opening + turns, None, self._options["chat_template_kwargs"])
 
     def run(self) -> None:
         """Ask and answer until the user leaves."""
@@ -127,7 +137,7 @@ class Conversation:
         """Forget the oldest turns until the question and an answer of some length fit."""
         room = self._model.context_length - min(256, self._model.context_length // 4)
         dropped = 0
-        while len(self._turns) > 1 and len(self._model.chat_ids(self._opening + self._turns)) > room:
+        while len(self._turns) > 1 and len(self.ids(self._turns)) > room:
             # A question leaves with its answer, so that the roles keep alternating.
             del self._turns[:2]
             dropped += 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +24,12 @@ Lora = Annotated[
     typer.Option(metavar="PATH[=SCALE]", help="LoRA adapter: GGUF file or peft folder; may be repeated."),
 ]
 
+_VARIABLES_EXAMPLE = """give it as '{"enable_thinking": false}'"""
+TemplateVariables = Annotated[
+    str | None,
+    typer.Option(metavar="JSON", help='Variables of the chat template, such as {"enable_thinking": false}.'),
+]
+
 
 @dataclass(frozen=True)
 class VerbDefaults:
@@ -37,6 +44,19 @@ GENERATE = VerbDefaults(max_tokens=128, temperature=0.7, top_p=0.95)
 """A continuation is read once: varied text, and a length that fits a screen."""
 CHAT = VerbDefaults(max_tokens=1024, temperature=0.3, top_p=0.9)
 """An answer should be right before it is varied, and ends by itself long before its limit."""
+
+
+def read_variables(text: str | None) -> dict[str, Any]:
+    """Return the variables of a chat template given as a JSON object. Raises `ValueError` for other text."""
+    try:
+        variables = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(
+            f"--chat-template-kwargs is not valid JSON ({error}); {_VARIABLES_EXAMPLE}"
+        ) from None
+    if not isinstance(variables, dict):
+        raise ValueError(f"--chat-template-kwargs is not a JSON object; {_VARIABLES_EXAMPLE}")
+    return variables
 
 
 def load_model(name: str, threads: int | None, context: int | None, kv: str, lora: list[str] | None) -> Model:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 from phonelm._native import NUM_SINKS
 from phonelm.engine.adapters import AdapterSource, load_adapters
 from phonelm.engine.batch import Completion, run_batch
-from phonelm.engine.chat_template import Message
+from phonelm.engine.chat_input import Message, merged_variables
 from phonelm.engine.constraint import Constraint
 from phonelm.engine.file_warnings import warn_of_guesses
 from phonelm.engine.generation import ContextOverflow, Generation, SamplingOptions
 from phonelm.engine.grammar import Grammar, rule_of
-from phonelm.engine.session import Session
+from phonelm.engine.session import Session, take_variables
 from phonelm.engine.session_pool import SessionPool
 from phonelm.engine.tokenizer import Tokenizer
 
@@ -209,6 +209,7 @@ class Model:
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None = None,
         stream: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         grammar: Grammar | None = None,
         constraint: Constraint | None = None,
         lookup: bool = False,
@@ -216,12 +217,14 @@ class Model:
     ) -> str | Generation:
         """Answer a conversation: the answer's text, or with `stream` its pieces as they come.
 
-        Options as in `generate`, `max_tokens` being 512 if not given. What an earlier call has evaluated and
-        this one begins with is not evaluated again. Raises `ValueError` as `generate` and
+        Options as in `generate`, `max_tokens` being 512 if not given. A variable of the chat template, such
+        as `enable_thinking`, may be one, or be in `chat_template_kwargs`. What an earlier call has evaluated
+        and this one begins with is not evaluated again. Raises `ValueError` as `generate` and
         `apply_chat_template` do.
         """
+        variables = merged_variables(chat_template_kwargs, take_variables(options, self.tokenizer))
         sampling = SamplingOptions.from_keywords(options, max_tokens=512)
-        ids = self._prompt_ids(self.chat_ids(messages, tools), sampling)
+        ids = self._prompt_ids(self.chat_ids(messages, tools, variables), sampling)
         answer = self._generation(ids, sampling, rule_of(self.tokenizer, grammar, constraint), lookup)
         return answer if stream else "".join(answer)
 
@@ -251,10 +254,14 @@ class Model:
         return Session(self.tokenizer, native)
 
     def chat_ids(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        **variables: Any,
     ) -> list[int]:
-        """Return the token ids a conversation is evaluated as."""
-        return self.tokenizer.chat_ids(messages, tools)
+        """Return the token ids a conversation is evaluated as. Parameters as of `Tokenizer.chat_ids`."""
+        return self.tokenizer.chat_ids(messages, tools, chat_template_kwargs, **variables)
 
     def loglikelihood(self, context: str, continuation: str) -> tuple[float, bool]:
         """Return (natural-log probability of `continuation` after `context`, whether greedy would say it).

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from phonelm._native import CHUNK_TOKENS
-from phonelm.engine.chat_template import Message
+from phonelm.engine.chat_input import Message, merged_variables
 from phonelm.engine.constraint import Constraint
 from phonelm.engine.generation import Generation, SamplingOptions
 from phonelm.engine.grammar import Grammar, rule_of
@@ -85,6 +86,7 @@ class Session:
         messages: Sequence[Message],
         tools: Sequence[Mapping[str, Any]] | None = None,
         *,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         grammar: Grammar | None = None,
         constraint: Constraint | None = None,
         lookup: bool = False,
@@ -92,12 +94,15 @@ class Session:
     ) -> Generation:
         """Answer a conversation from what of it is evaluated; what differs behind it is forgotten.
 
+        Options and variables of the chat template as in `Model.chat`.
+
         Raises `ValueError` where the context has slid past the place where the two part.
         """
         rule = rule_of(self._tokenizer, grammar, constraint)
+        variables = merged_variables(chat_template_kwargs, take_variables(options, self._tokenizer))
         options = {"max_tokens": 512, **options}
         self._settle()
-        ids = self._tokenizer.chat_ids(messages, tools)
+        ids = self._tokenizer.chat_ids(messages, tools, variables)
         self.native.truncate(common_prefix(self.native.tokens, ids[:-1]))
         return self._start(ids, options, rule, lookup)
 
@@ -174,3 +179,9 @@ class Session:
         rest = self._known[native.position :]
         native.prefill(rest[: native.room]) if rest and native.room else None
         self._known = native.tokens
+
+
+def take_variables(options: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:
+    """Remove from the keywords of a chat those that are variables of the chat template, and return them."""
+    others = options.keys() - {option.name for option in fields(SamplingOptions)}
+    return {name: options.pop(name) for name in others & tokenizer.chat_template.variables} if others else {}

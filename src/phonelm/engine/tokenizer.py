@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from phonelm.engine.chat_template import CHATML, ChatTemplate, Message
+from phonelm.engine.chat_input import ChatInput, Message, merged_variables
+from phonelm.engine.chat_template import CHATML, DEFAULT, ChatTemplate, template_sources
+from phonelm.engine.control_text import ControlTexts, plain_spans, to_bytes
 
 if TYPE_CHECKING:
     from phonelm import _native
@@ -50,7 +52,9 @@ class Tokenizer:
 
     def encode_prompt(self, text: str, parse_special: bool = False) -> list[int]:
         """Return the ids of `text` with the begin-of-text token in front where the model was trained so."""
-        ids = self.encode(text, parse_special)
+        return self._with_bos(self.encode(text, parse_special))
+
+    def _with_bos(self, ids: list[int]) -> list[int]:
         wanted = self._native.add_bos and self.bos_id >= 0 and ids[:1] != [self.bos_id]
         return [self.bos_id, *ids] if wanted else ids
 
@@ -71,34 +75,63 @@ class Tokenizer:
 
     @cached_property
     def chat_template(self) -> ChatTemplate:
-        """The model's own template, else ChatML when the vocabulary has its tokens, else `ValueError`."""
-        source = self._metadata.get("tokenizer.chat_template")
-        if source is None:
+        """The model's own templates, else ChatML when the vocabulary has its tokens, else `ValueError`."""
+        sources = template_sources(self._metadata)
+        if not sources:
             if len(self.encode("<|im_start|>", parse_special=True)) != 1:
                 raise ValueError(
                     "this model has no chat template (it was not tuned to chat); "
                     "use generate with a plain prompt"
                 )
-            source = CHATML
-        return ChatTemplate(str(source), self._special_tokens())
+            sources = {DEFAULT: CHATML}
+        return ChatTemplate(sources, self._special_tokens())
 
     def apply_chat_template(
         self,
         messages: Sequence[Message],
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        **variables: Any,
     ) -> str:
         """Return the conversation as the text the model was tuned on.
 
-        Raises `ValueError` for a model without template, messages it refuses and tools it ignores.
+        The template's own variables, such as `enable_thinking`, are keywords or `chat_template_kwargs`.
+        Raises `ValueError` for a model without template, messages it refuses, a variable it has not, and
+        tools and messages it would not show.
         """
-        return self.chat_template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt)
+        return self.chat_template.render(
+            messages,
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            chat_template_kwargs=chat_template_kwargs,
+            **variables,
+        )
 
     def chat_ids(
-        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None = None
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        **variables: Any,
     ) -> list[int]:
-        """Return the token ids a conversation is evaluated as. Raises as `apply_chat_template`."""
-        return self.encode_prompt(self.apply_chat_template(messages, tools=tools), parse_special=True)
+        """Return the token ids a conversation is evaluated as: those of the text of `apply_chat_template`.
+
+        The control tokens are the template's alone: their texts in messages, tools and `documents` are text
+        like any other. Raises as `apply_chat_template`.
+        """
+        template = self.chat_template
+        chat = ChatInput.of(messages, tools, True, merged_variables(chat_template_kwargs, variables))
+        text = template.render_input(chat)
+        plain = plain_spans(self._control_texts, chat, text, template.render_unchecked)
+        return self._with_bos(
+            self._native.encode(text.encode("utf-8", "surrogatepass"), True, to_bytes(text, plain))
+        )
+
+    @cached_property
+    def _control_texts(self) -> ControlTexts:
+        texts = (text.decode("utf-8", "replace") for text in self._native.control_texts)
+        return ControlTexts(text for text in texts if text)
 
     def _special_tokens(self) -> dict[str, str]:
         names = {"bos_token": self.bos_id, "eos_token": self.eos_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from phonelm.progress import Progress
 def tokenizer_metadata(folder: Path, vocab_size: int, progress: Progress | None = None) -> dict[str, Any]:
     """The `tokenizer.*` keys for a checkpoint folder.
 
-    Reads tokenizer.json, tokenizer_config.json, special_tokens_map.json, config.json, generation_config.json
-    and chat_template.jinja. Ids below `vocab_size` that the tokenizer lacks become unused tokens `[PADn]`;
-    added tokens beyond it are left out, which `progress` is told. Raises `ValueError` for a tokenizer that is
-    not byte-level BPE with a known pre-tokenizer or SentencePiece's BPE, or that has more tokens of its own
-    than the model.
+    Reads tokenizer.json, tokenizer_config.json, special_tokens_map.json, config.json, generation_config.json,
+    chat_template.jinja and additional_chat_templates. Ids below `vocab_size` that the tokenizer lacks become
+    unused tokens `[PADn]`; added tokens beyond it are left out, which `progress` is told. Raises `ValueError`
+    for a tokenizer that is not byte-level BPE with a known pre-tokenizer or SentencePiece's BPE, or that has
+    more tokens of its own than the model.
     """
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"{folder} has no tokenizer.json; save the model's tokenizer there")
@@ -35,9 +36,7 @@ def tokenizer_metadata(folder: Path, vocab_size: int, progress: Progress | None 
     metadata |= special_token_metadata(folder, settings, tokens, first) | _stripping(document)
     bos = metadata.get("tokenizer.ggml.bos_token_id")
     metadata["tokenizer.ggml.add_bos_token"] = bos is not None and _adds_bos(settings, tokens[bos] == first)
-    if template := _chat_template(folder, settings):
-        metadata["tokenizer.chat_template"] = template
-    return metadata
+    return metadata | _chat_templates(folder, settings)
 
 
 def _refuse_unknown_parts(document: Any) -> None:
@@ -127,11 +126,32 @@ def _first_token(document: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _chat_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+def _chat_templates(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat templates under GGUF's keys; the one that is not for a purpose of its own is the default."""
+    found = _templates_of_settings(settings.get("chat_template"))
     if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    template = settings.get("chat_template")
-    if isinstance(template, list):
-        named = {entry["name"]: entry["template"] for entry in template}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
+        found["default"] = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    for path in sorted((folder / "additional_chat_templates").glob("*.jinja")):
+        found[path.stem] = path.read_text(encoding="utf-8")
+    default = found.pop("default", None)
+    # As the gguf package spells names.
+    named = {re.sub("[^a-zA-Z0-9]", "_", name): template for name, template in found.items()}
+    metadata: dict[str, Any] = {"tokenizer.chat_template": default} if default else {}
+    if named:
+        metadata["tokenizer.chat_templates"] = list(named)
+    return metadata | {f"tokenizer.chat_template.{name}": template for name, template in named.items()}
+
+
+def _templates_of_settings(given: Any) -> dict[str, str]:
+    if given is None or isinstance(given, str):
+        return {"default": given} if given else {}
+    named: dict[str, str] = {}
+    for entry in given if isinstance(given, list) else [given]:
+        name, template = (entry.get(key) if isinstance(entry, dict) else None for key in ("name", "template"))
+        if not isinstance(name, str) or not isinstance(template, str):
+            raise ValueError(
+                "chat_template in tokenizer_config.json is neither a text nor a list of "
+                '{"name": ..., "template": ...}; correct it'
+            )
+        named[name] = template
+    return named
