@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phonelm.devices import MachineInfo
 from phonelm.files import read_json, write_json
+from phonelm.validation import message_of
 from phonelm.profile.conditions import Conditions
 from phonelm.profile.grid import CostGrid
 
@@ -90,6 +91,6 @@ class DeviceProfile(_Record):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ValueError(
-                f"{path} is not a device profile of this version ({where}: {first['msg']}); "
+                f"{path} is not a device profile of this version ({where}: {message_of(first)}); "
                 "measure again with `phonelm profile`"
             ) from error
