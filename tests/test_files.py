@@ -89,7 +89,7 @@ def test_a_failure_writes_nothing_into_a_pipe(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="names of open files")
 def test_an_open_file_is_not_replaced(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as file:
-        with pytest.raises(ValueError, match="is the open file .*; give another path"):
+        with pytest.raises(ValueError, match=r"is the open file .*; give another path"):
             write_text(f"/proc/self/fd/{file.fileno()}", "x")
         file.write("mine")
     assert (tmp_path / "out").read_text() == "mine"

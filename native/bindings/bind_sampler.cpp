@@ -45,8 +45,8 @@ void bind_sampler(nb::module_& m) {
           "temperature"_a = defaults.temperature, "top_k"_a = defaults.top_k, "top_p"_a = defaults.top_p,
           "min_p"_a = defaults.min_p, "typical_p"_a = defaults.typical_p,
           "repeat_penalty"_a = defaults.penalties.repeat, "presence_penalty"_a = defaults.penalties.presence,
-          "frequency_penalty"_a = defaults.penalties.frequency,
-          "repeat_last_n"_a = defaults.penalties.last_n, "seed"_a = defaults.seed)
+          "frequency_penalty"_a = defaults.penalties.frequency, "repeat_last_n"_a = defaults.penalties.last_n,
+          "seed"_a = defaults.seed)
       .def(
           "choose",
           [](Sampler& sampler, const Logits& logits, const OptionalMask& mask, const Tokens& before) {

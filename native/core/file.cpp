@@ -28,8 +28,8 @@ unsigned next_number() {
 // As many as Linux follows.
 constexpr int kMaxLinks = 40;
 
-// What stands at the end of the path's links, so that they stay; it need not exist. Throws FileError for links
-// in a circle and for a folder, Error for a device or a pipe, which a new file would take the place of.
+// What stands at the end of the path's links, so that they stay; it need not exist. Throws FileError for
+// links in a circle and for a folder, Error for a device or a pipe, whose place a new file would take.
 std::string replaceable(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code problem;

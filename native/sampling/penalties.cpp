@@ -16,8 +16,7 @@ Penalties::Penalties(const PenaltyOptions& options) : options_(options) {
 }
 
 bool Penalties::change(std::span<const int32_t> before) const {
-  const bool is_neutral =
-      options_.repeat == 1.0f && options_.presence == 0.0f && options_.frequency == 0.0f;
+  const bool is_neutral = options_.repeat == 1.0f && options_.presence == 0.0f && options_.frequency == 0.0f;
   return !is_neutral && !recent(before).empty();
 }
 

@@ -1,6 +1,6 @@
 // Choice of the next token: greedy, or by temperature from the tokens that min-p (arXiv 2407.01082), top-k,
-// locally typical sampling (arXiv 2202.00666) and top-p (nucleus, arXiv 1904.09751) leave, in that order, drawn
-// by a seeded generator. Penalties of tokens that were there (sampling/penalties.h) come before all of it.
+// locally typical sampling (arXiv 2202.00666) and top-p (nucleus, arXiv 1904.09751) leave, in that order,
+// drawn by a seeded generator. Penalties (sampling/penalties.h) come before all of it.
 #pragma once
 
 #include <cstdint>

@@ -145,7 +145,7 @@ Verb generate_verb() {
                         {"top-k", 0, "N", "Draw from the k likeliest tokens; 0: from all (0)."},
                         {"top-p", 0, "X", "Draw from the likeliest tokens that hold this share (0.95)."},
                         {"min-p", 0, "X", "Drop tokens less likely than this share of the best (0)."},
-                        {"typical-p", 0, "X", "Draw from the tokens of typical surprise, up to this share (1)."},
+                        {"typical-p", 0, "X", "Draw from tokens of typical surprise, up to this share (1)."},
                         {"repeat-penalty", 0, "X", "Above 1, tokens that were there are less likely (1)."},
                         {"presence-penalty", 0, "X", "Subtracted from the logits of such tokens (0)."},
                         {"frequency-penalty", 0, "X", "The same for each time they were there (0)."},

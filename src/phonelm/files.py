@@ -19,7 +19,6 @@ from typing import Any
 
 from phonelm.version import package_version
 
-
 _MAX_LINKS = 40
 """As many as Linux follows."""
 

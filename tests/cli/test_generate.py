@@ -148,7 +148,9 @@ def test_an_answer_cut_before_its_grammar_ends_is_said(
     pytest.importorskip("llguidance")
     (tmp_path / "pet.json").write_text('{"enum": ["catcatcat"]}')
     arguments = ["generate", tiny_gguf, "-p", "x", "--json-schema", tmp_path / "pet.json", "-n", 4]
-    note = "phonelm: the answer was cut after 4 tokens, before its grammar allows an end (raise --max-tokens)\n"
+    note = (
+        "phonelm: the answer was cut after 4 tokens, before its grammar allows an end (raise --max-tokens)\n"
+    )
     streamed = phonelm(*arguments)
     assert (streamed.returncode, streamed.stdout, streamed.stderr) == (0, '"cat\n', note)
     document = phonelm(*arguments, "--json")
@@ -185,8 +187,8 @@ def test_special_tokens_of_the_prompt_on_request(phonelm: Phonelm, tiny_gguf: Pa
 
 
 def test_penalties_reach_the_sampler(phonelm: Phonelm, tiny_gguf: Path) -> None:
-    options = {"repeat_penalty": 1.5, "presence_penalty": 0.25, "frequency_penalty": 0.125, "repeat_last_n": 9,
-               "typical_p": 0.5}  # fmt: skip
+    options = {"repeat_penalty": 1.5, "presence_penalty": 0.25, "frequency_penalty": 0.125}
+    options |= {"repeat_last_n": 9, "typical_p": 0.5}
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     common = {"max_tokens": 20, "temperature": 1.0, "top_p": 0.95, "seed": 2}
     with load(tiny_gguf, num_threads=1) as model:

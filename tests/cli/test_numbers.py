@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from phonelm.cli import VERBS, load_verb, make_app
 from synthetic import synthetic_profile
 
+USAGE_ERROR = typer.BadParameter.__mro__[1]
 HUGE = ("2147483648", "-2147483649", "9223372036854775808", "1180591620717411303424", "-" + "9" * 30)
 FLOATS = ("1e39", "-1e39", "1e400", "nan", "1e-60")
 
@@ -62,10 +65,8 @@ def test_the_verbs_take_numbers() -> None:
 def test_a_number_of_any_size_is_no_internal_error(
     words: dict[str, list[str]], capsys: pytest.CaptureFixture[str], verb: str, option: str, value: str
 ) -> None:
-    try:
+    with contextlib.suppress(USAGE_ERROR):
         make_app()([*verb.split(), *words[verb], f"{option}={value}"], standalone_mode=False)
-    except Exception as error:
-        assert type(error).__name__ in ("BadParameter", "UsageError"), error
     shown = capsys.readouterr().err
     assert "internal error" not in shown
     assert "Traceback" not in shown

@@ -22,7 +22,11 @@ def shell(environment: dict[str, str]) -> Shell:
     def run(line: str, **changes: str) -> subprocess.CompletedProcess[bytes]:
         script = f'phonelm() {{ "{sys.executable}" -m phonelm "$@"; }}\n{line}'
         return subprocess.run(
-            ["bash", "-c", script], capture_output=True, check=False, env={**environment, **changes}, timeout=120
+            ["bash", "-c", script],
+            capture_output=True,
+            check=False,
+            env={**environment, **changes},
+            timeout=120,
         )
 
     return run

@@ -345,7 +345,9 @@ def test_numbers_that_the_core_cannot_hold_are_refused_by_name(
 def test_a_text_is_no_list_of_ids(tiny: Model) -> None:
     for text in ("hi", b"hi"):
         for call in (tiny.logits, tiny.tokenizer.decode, tiny.tokenizer.checked_ids):
-            with pytest.raises(ValueError, match=r"this is a text; give its token ids, tokenizer\.encode_prompt"):
+            with pytest.raises(
+                ValueError, match=r"this is a text; give its token ids, tokenizer\.encode_prompt"
+            ):
                 call(text)  # type: ignore[operator]
 
 

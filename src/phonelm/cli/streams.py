@@ -1,4 +1,4 @@
-"""Standard input and output as a command finds them: closed, full, or in an encoding without some characters."""
+"""Standard input and output as a command finds them: closed, full, in an encoding without some characters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import json
 import os
 import sys
-from pathlib import Path
 
 
 def prepare_streams() -> None:
@@ -17,7 +16,7 @@ def prepare_streams() -> None:
     """
     if sys.stderr is None:
         # What is printed to a missing stream goes to standard output, among the results.
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the process ends)
     if sys.stdout is None:
         raise ValueError(f"standard output is closed; send it to a file or to {os.devnull}")
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -27,7 +26,8 @@ def prepare_streams() -> None:
 def flush_output() -> OSError | None:
     """Write what is buffered; return the failure where that cannot be, and let the rest go.
 
-    None for a reader that has gone, who misses nothing. Otherwise the interpreter would try again as it ends, and fail with a traceback.
+    Otherwise the interpreter would try again as it ends, and fail with a traceback. None for a reader that
+    has gone, who misses nothing.
     """
     try:
         sys.stdout.flush()

@@ -156,8 +156,9 @@ class Model:
         """Continue a text (or token ids); iterate over the result for pieces of text, or take its `text`.
 
         Options as in `SamplingOptions`. The text follows `grammar`, or a custom `constraint`. `lookup`
-        drafts tokens from repeated text, which changes the speed but no token. `parse_special`
-        makes the texts of special tokens in the prompt those tokens. Raises `ValueError` for an empty prompt, one longer than the context (unless that slides), and an option out of range.
+        drafts tokens from repeated text, which changes the speed but no token. `parse_special` makes the
+        texts of special tokens in the prompt those tokens. Raises `ValueError` for an empty prompt, one
+        longer than the context (unless that slides), and an option out of range.
         """
         options = SamplingOptions.from_keywords(
             {

@@ -24,12 +24,12 @@ class SamplingOptions:
     """How the next token is drawn and where generation ends.
 
     `temperature` 0 is greedy. `top_k` 0, `top_p` 1, `min_p` 0 and `typical_p` 1 keep all tokens.
-    `repeat_penalty` divides the logits above 0 of the last `repeat_last_n` tokens, those of the prompt too, and
-    multiplies the others; `presence_penalty` and, times its count, `frequency_penalty` are subtracted. -1 looks
-    at all tokens. `seed` None draws one.
-    `stop` texts end the answer and are not part of it. `max_tokens` None: until the context is full.
-    `context_overflow` "slide" forgets the oldest tokens but the first ones when the context is full, and goes
-    on; "stop" ends there. Raises `ValueError` for a value out of range.
+    `repeat_penalty` divides the logits above 0 of the last `repeat_last_n` tokens, those of the prompt too,
+    and multiplies the others; `presence_penalty` and, times its count, `frequency_penalty` are subtracted.
+    `repeat_last_n` -1 looks at all tokens. `seed` None draws one. `stop` texts end the answer and are not part
+    of it. `max_tokens` None: until the context is full. `context_overflow` "slide" forgets the oldest tokens
+    but the first ones when the context is full, and goes on; "stop" ends there. Raises `ValueError` for a value
+    out of range.
     """
 
     max_tokens: int | None = None
@@ -89,7 +89,7 @@ class SamplingOptions:
             )
         _require(
             is_whole(self.repeat_last_n, -1, None),
-            f"repeat_last_n is {self.repeat_last_n}; give a whole number, 0 (no penalties) or -1 (all tokens)",
+            f"repeat_last_n is {self.repeat_last_n}; give a whole number from -1 (all tokens)",
         )
 
     def _check_ends(self) -> None:

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from phonelm.devices import MachineInfo
 from phonelm.files import read_json, write_json
-from phonelm.validation import message_of
 from phonelm.profile.conditions import Conditions
 from phonelm.profile.grid import CostGrid
+from phonelm.validation import message_of
 
 FORMAT_VERSION = 3
 """Raised with the fields below; a profile of another version is measured again."""

@@ -65,7 +65,9 @@ def profile_device(
     path = cache_folder() / "profiles" / f"{fingerprint([*key, config.quick, threads])}.json"
     if not fresh and (kept := _kept(path)):
         made_at = str(kept.made.get("made_at", ""))[:10]
-        progress.line(f"  the profile of {made_at}, kept at {path}; to measure again: phonelm profile --fresh")
+        progress.line(
+            f"  the profile of {made_at}, kept at {path}; to measure again: phonelm profile --fresh"
+        )
         return kept
     begin = time.perf_counter()
     profile = _measure(config, device, machine, isa, threads, progress)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from phonelm.profile.device import DeviceProfile, PhaseCosts
 from phonelm.profile.grid import CostGrid
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,9 @@ def machine_lines(profile: DeviceProfile) -> list[str]:
     caches = ", ".join(f"{name} {size // 1024:,} KiB" for name, size in machine.caches_bytes.items())
     return [
         " · ".join(
-            part for part in (machine.model, machine.system, counted(machine.num_cores, "core"), caches) if part
+            part
+            for part in (machine.model, machine.system, counted(machine.num_cores, "core"), caches)
+            if part
         ),
         f"instruction sets {', '.join(machine.isas)}; measured {profile.isa} with "
         f"{counted(profile.num_threads, 'thread')}, {counted(profile.num_passes, 'time')}",

@@ -73,7 +73,8 @@ def _numbers(value: Any) -> list[int]:
 
 
 Ratio = Annotated[
-    tuple[Annotated[float, Field(gt=0, le=LARGEST)], Annotated[float, Field(gt=0, le=LARGEST)]], AfterValidator(_not_empty)
+    tuple[Annotated[float, Field(gt=0, le=LARGEST)], Annotated[float, Field(gt=0, le=LARGEST)]],
+    AfterValidator(_not_empty),
 ]
 Blocks = _multiples(BLOCK, "a quantized block")
 Tiles = _multiples(TILE, "the kernels' tile of rows")

@@ -28,7 +28,10 @@ class Device:
     @property
     def name(self) -> str:
         """The machine, and what was forced on it."""
-        forced = [counted(int(value), "thread") if name == "threads" else str(value) for name, value in self.settings]
+        forced = [
+            counted(int(value), "thread") if name == "threads" else str(value)
+            for name, value in self.settings
+        ]
         return ", ".join([self.machine.model, *forced])
 
     @property

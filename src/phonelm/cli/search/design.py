@@ -52,7 +52,7 @@ def search(
         Path | None, typer.Option(help="Static phonelm-cli for a device behind adb or ssh.")
     ] = None,
     verify: Annotated[
-        int, typer.Option(help="Measure this many shapes as whole models (about ten seconds each).")
+        int, typer.Option(min=0, help="Measure this many shapes as whole models (about ten seconds each).")
     ] = 16,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Measure none.")] = False,
     out: Annotated[
