@@ -159,7 +159,7 @@ def test_wrong_calls_are_refused_in_a_line(tiny: Model, tmp_path: Path) -> None:
         (lambda: session.generate(""), "the session is empty"),
         (lambda: session.generate([1] * 17), "17 tokens and the context holds 16"),
         (lambda: session.evaluate([1] * 17), "do not fit"),
-        (lambda: session.generate([999]), "a token id is 999; give a whole number from 0 to 256"),
+        (lambda: session.generate([999]), "a token id is 999; give a whole number from 0 to 287"),
         (lambda: tiny.new_session(context_length=97), "1 to 96"),
         (lambda: tiny.new_session(context_length=20, context_overflow="slide"), "too short to slide"),
         (lambda: tiny.new_session(context_overflow="wrap"), "give 'stop' or 'slide'"),  # type: ignore[arg-type]
@@ -356,7 +356,7 @@ def test_objects_say_what_they_are(tiny_gguf: Path) -> None:
         session.evaluate([1])
         assert repr(model) == "<Model: model.gguf, context 96>"
         assert repr(session) == "<Session: 1 token>"
-        assert repr(model.tokenizer) == "<Tokenizer: 257 tokens>"
+        assert repr(model.tokenizer) == "<Tokenizer: 288 tokens>"
     assert repr(model) == "<Model: model.gguf, closed>"
     assert repr(session) == "<Session: 1 token, closed>"
 

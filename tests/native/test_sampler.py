@@ -74,15 +74,16 @@ def test_a_mask_without_words_is_refused() -> None:
         _native.Sampler().choose(np.zeros(3, np.float32), np.zeros(0, np.uint32))
 
 
-def penalized(logits: np.ndarray, before: list[int], repeat: float, presence: float, frequency: float,
-              last_n: int) -> np.ndarray:  # fmt: skip
+def penalized(logits: np.ndarray, before: list[int], options: dict[str, float]) -> np.ndarray:
     """llama.cpp's definition, for all tokens at once."""
+    last_n, repeat = int(options["repeat_last_n"]), np.float32(options["repeat_penalty"])
     recent = before if last_n == -1 else before[max(len(before) - last_n, 0) :]
-    counts = np.bincount([token for token in recent if token < len(logits)], minlength=len(logits))
+    known = np.array([token for token in recent if token < len(logits)], np.int64)
+    counts = np.bincount(known, minlength=len(logits))
     there = counts > 0
-    divided = np.where(logits > 0, logits / np.float32(repeat), logits * np.float32(repeat))
-    changed = np.where(there, divided, logits)
-    return (changed - counts * np.float32(frequency) - there * np.float32(presence)).astype(np.float32)
+    changed = np.where(there, np.where(logits > 0, logits / repeat, logits * repeat), logits)
+    subtracted = counts * options["frequency_penalty"] + there * options["presence_penalty"]
+    return (changed - subtracted).astype(np.float32)
 
 
 penalties = st.fixed_dictionaries(
@@ -99,7 +100,7 @@ penalties = st.fixed_dictionaries(
 def test_penalties_are_llama_cpp_s(seed: int, vocab: int, num_before: int, options: dict[str, float]) -> None:
     logits, allowed = draw(seed, vocab, 0.5)
     before = np.random.default_rng(seed + 1).integers(0, vocab + 2, num_before).tolist()
-    expected = penalized(logits, before, *options.values())
+    expected = penalized(logits, before, options)
     sampler = _native.Sampler(**options)
     # Sums may round otherwise: any of the best will do.
     assert expected[sampler.choose(logits, before=before)] >= expected.max() - 1e-5

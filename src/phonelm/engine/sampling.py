@@ -26,10 +26,10 @@ class SamplingOptions:
     `temperature` 0 is greedy. `top_k` 0, `top_p` 1, `min_p` 0 and `typical_p` 1 keep all tokens.
     `repeat_penalty` divides the logits above 0 of the last `repeat_last_n` tokens, those of the prompt too,
     and multiplies the others; `presence_penalty` and, times its count, `frequency_penalty` are subtracted.
-    `repeat_last_n` -1 looks at all tokens. `seed` None draws one. `stop` texts end the answer and are not part
+    `repeat_last_n` -1 looks at all tokens. `seed` None draws one. `stop` texts end the answer and are no part
     of it. `max_tokens` None: until the context is full. `context_overflow` "slide" forgets the oldest tokens
-    but the first ones when the context is full, and goes on; "stop" ends there. Raises `ValueError` for a value
-    out of range.
+    but the first ones when the context is full, and goes on; "stop" ends there. Raises `ValueError` for a
+    value out of range.
     """
 
     max_tokens: int | None = None
