@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -18,7 +18,7 @@ def is_whole(value: Any, low: int, high: int | None = INT32_MAX) -> bool:
 
 def is_real(value: Any, low: float, high: float = FLOAT32_MAX) -> bool:
     """Whether it is a number within a range, both ends included; NaN is none."""
-    return isinstance(value, Real) and low <= value <= high
+    return isinstance(value, Real) and bool(low <= cast(Any, value) <= high)
 
 
 def require_whole(name: str, value: Any, low: int, high: int = INT32_MAX) -> int:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from typing import TextIO
 
 
 def prepare_streams() -> None:
@@ -72,9 +73,8 @@ def as_text(raw: bytes, encoding: str, source: str) -> str:
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
-def standard_input() -> io.TextIOWrapper:
+def standard_input() -> TextIO:
     """Return standard input. Raises `ValueError` where it is closed."""
     if sys.stdin is None:
         raise ValueError("standard input is closed; give the text as an option or open it")
-    assert isinstance(sys.stdin, io.TextIOWrapper)
     return sys.stdin
