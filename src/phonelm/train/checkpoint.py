@@ -53,4 +53,4 @@ def save_checkpoint(model: PhoneLMForCausalLM, data_folder: Path, folder: Path) 
             shutil.copyfile(data_folder / file, staging / file)
         for path in sorted(staging.iterdir()):
             with atomic_path(folder / path.name) as temporary:
-                path.replace(temporary)
+                shutil.move(path, temporary)
