@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,9 @@ def test_saved_and_loaded_again_it_is_the_same(tmp_path: Path, tied: bool) -> No
 
 def test_import_registers_the_model_type() -> None:
     assert isinstance(AutoConfig.for_model("phonelm"), phonelm.hf.PhoneLMConfig)
+
+
+def test_without_torch_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None; import phonelm.hf"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'pip install "phonelm[train]"' in done.stderr.splitlines()[-1]

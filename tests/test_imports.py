@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src"
 LEVELS = (
-    ("version", "progress", "validation"),
+    ("version", "progress", "validation", "ranges", "words"),
     ("files",),
     ("arch",),
     ("devices",),
@@ -23,7 +23,7 @@ LEVELS = (
     ("search", "evaluate"),
     ("report",),
     ("pipeline",),
-    ("cli",),
+    ("cli", "__main__"),
 )
 """Rooms and modules outside of rooms, lowest first. A level imports itself and those below."""
 NATIVE_LEVELS = (

@@ -35,23 +35,35 @@ void bind_sampler(nb::module_& m) {
   nb::class_<Sampler>(m, "Sampler")
       .def(
           "__init__",
-          [](Sampler* self, float temperature, int top_k, float top_p, float min_p, uint64_t seed) {
-            new (self) Sampler(SamplerOptions{temperature, top_k, top_p, min_p, seed});
+          [](Sampler* self, float temperature, int top_k, float top_p, float min_p, float typical_p,
+             float repeat_penalty, float presence_penalty, float frequency_penalty, int repeat_last_n,
+             uint64_t seed) {
+            const PenaltyOptions penalties{repeat_penalty, presence_penalty, frequency_penalty,
+                                           repeat_last_n};
+            new (self) Sampler(SamplerOptions{temperature, top_k, top_p, min_p, typical_p, penalties, seed});
           },
           "temperature"_a = defaults.temperature, "top_k"_a = defaults.top_k, "top_p"_a = defaults.top_p,
-          "min_p"_a = defaults.min_p, "seed"_a = defaults.seed)
+          "min_p"_a = defaults.min_p, "typical_p"_a = defaults.typical_p,
+          "repeat_penalty"_a = defaults.penalties.repeat, "presence_penalty"_a = defaults.penalties.presence,
+          "frequency_penalty"_a = defaults.penalties.frequency, "repeat_last_n"_a = defaults.penalties.last_n,
+          "seed"_a = defaults.seed)
       .def(
           "choose",
-          [](Sampler& sampler, const Logits& logits, const OptionalMask& mask) {
-            return sampler.sample({logits.data(), logits.size()}, words(mask));
+          [](Sampler& sampler, const Logits& logits, const OptionalMask& mask, const Tokens& before) {
+            return sampler.sample({logits.data(), logits.size()}, words(mask), before);
           },
-          "logits"_a, "mask"_a = nb::none())
+          "logits"_a, "mask"_a = nb::none(), "before"_a = Tokens())
       .def_prop_ro_static("defaults", [defaults](nb::handle) {
         nb::dict values;
         values["temperature"] = defaults.temperature;
         values["top_k"] = defaults.top_k;
         values["top_p"] = defaults.top_p;
         values["min_p"] = defaults.min_p;
+        values["typical_p"] = defaults.typical_p;
+        values["repeat_penalty"] = defaults.penalties.repeat;
+        values["presence_penalty"] = defaults.penalties.presence;
+        values["frequency_penalty"] = defaults.penalties.frequency;
+        values["repeat_last_n"] = defaults.penalties.last_n;
         return values;
       });
   nb::class_<Speculation>(m, "Speculation")

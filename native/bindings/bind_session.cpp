@@ -65,14 +65,14 @@ nb::dict part_seconds(GuardedSession& guarded) {
 int32_t sample(GuardedSession& guarded, Sampler& sampler, const OptionalMask& mask) {
   return guarded.locked([&](Session& session) {
     if (session.logits().empty()) throw Error("there are no logits yet; evaluate a token first");
-    return sampler.sample(session.logits(), words(mask));
+    return sampler.sample(session.logits(), words(mask), session.tokens());
   });
 }
 
 int32_t step(GuardedSession& guarded, const Tokens& tokens, Sampler& sampler, const OptionalMask& mask) {
   return guarded.locked([&](Session& session) {
     session.step(tokens, nullptr);
-    return sampler.sample(session.logits(), words(mask));
+    return sampler.sample(session.logits(), words(mask), session.tokens());
   });
 }
 
@@ -81,7 +81,7 @@ Tokens decode(GuardedSession& guarded, int32_t token, Sampler& sampler, int num_
   guarded.locked([&](Session& session) {
     for (int i = 0; i < num_tokens; ++i) {
       session.prefill({&token, 1});
-      token = sampler.sample(session.logits());
+      token = sampler.sample(session.logits(), {}, session.tokens());
       out.push_back(token);
     }
   });
@@ -126,7 +126,8 @@ Tokens step_batch(const std::vector<GuardedSession*>& guarded, const Tokens& tok
   Tokens out;
   for (size_t i = 0; i < samplers.size(); ++i) {
     const std::span<const uint32_t> allowed = masks.empty() ? std::span<const uint32_t>() : words(masks[i]);
-    out.push_back(samplers[i]->sample(batch.sessions()[i]->logits(), allowed));
+    const Session& session = *batch.sessions()[i];
+    out.push_back(samplers[i]->sample(session.logits(), allowed, session.tokens()));
   }
   return out;
 }

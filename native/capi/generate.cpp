@@ -32,7 +32,7 @@ class Run {
     check(prompt);
     const auto start = Clock::now();
     if (!evaluate(prompt)) return finished(PHONELM_FINISH_CANCELLED);
-    const int32_t first = sampler_.sample(session_.logits());
+    const int32_t first = sampler_.sample(session_);
     result_.prefill_s = seconds_since(start);
     return finished(decode(first));
   }
@@ -70,7 +70,7 @@ class Run {
       if (session_.room() == 0) return PHONELM_FINISH_CONTEXT;
       const auto start = Clock::now();
       session_.prefill({&token, 1});
-      token = sampler_.sample(session_.logits());
+      token = sampler_.sample(session_);
       result_.decode_s += seconds_since(start);
     }
   }

@@ -24,8 +24,8 @@ class SamplerObject {
 
   // Empty: all tokens are allowed.
   void set_mask(std::vector<uint32_t> words);
-  // Throws Error when there are no logits or the mask leaves no token.
-  int32_t sample(std::span<const float> logits);
+  // The token after a session's. Throws Error when there are no logits or the mask leaves no token.
+  int32_t sample(const Session& session);
 
  private:
   std::mutex mutex_;

@@ -100,7 +100,7 @@ phonelm_status phonelm_session_sample(phonelm_session* session, phonelm_sampler*
   return with_session(session, error, [&](const Session& of) {
     const auto chooser = find(sampler);
     require(next, "the address of the token");
-    *next = chooser->sample(of.logits());
+    *next = chooser->sample(of);
   });
 }
 
@@ -110,7 +110,7 @@ phonelm_status phonelm_session_step(phonelm_session* session, int32_t token, pho
     const auto chooser = find(sampler);
     require(next, "the address of the token");
     of.prefill({&token, 1});
-    *next = chooser->sample(of.logits());
+    *next = chooser->sample(of);
   });
 }
 

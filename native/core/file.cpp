@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include "core/error.h"
@@ -23,11 +24,34 @@ unsigned next_number() {
   static std::atomic<unsigned> number{0};
   return number.fetch_add(1);
 }
+
+// As many as Linux follows.
+constexpr int kMaxLinks = 40;
+
+// What stands at the end of the path's links, so that they stay; it need not exist. Throws FileError for
+// links in a circle and for a folder, Error for a device or a pipe, whose place a new file would take.
+std::string replaceable(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  const fs::file_status status = fs::status(path, problem);
+  if (fs::is_directory(status)) throw FileError(EISDIR, path);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    throw Error(printable(path) + ": is a device or a pipe; give the path of a file");
+  fs::path place(path);
+  for (int num_links = 0; fs::is_symlink(fs::symlink_status(place, problem)); ++num_links) {
+    if (num_links == kMaxLinks) throw FileError(ELOOP, path);
+    const fs::path next = fs::read_symlink(place, problem);
+    if (problem) throw FileError(problem.value(), path);
+    place = place.parent_path() / next;
+  }
+  return place.string();
+}
 }  // namespace
 
 FileWriter::FileWriter(const std::string& path)
     : path_(path),
-      temporary_(path + "." + std::to_string(::getpid()) + "-" + std::to_string(next_number()) + ".part"),
+      place_(replaceable(path)),
+      temporary_(place_ + "." + std::to_string(::getpid()) + "-" + std::to_string(next_number()) + ".part"),
       descriptor_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail();
 }
@@ -49,7 +73,7 @@ void FileWriter::write(std::span<const std::byte> bytes) {
 void FileWriter::commit() {
   if (::fsync(descriptor_) != 0) fail();
   const int descriptor = std::exchange(descriptor_, -1);
-  if (::close(descriptor) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) fail();
+  if (::close(descriptor) != 0 || ::rename(temporary_.c_str(), place_.c_str()) != 0) fail();
   temporary_.clear();
 }
 

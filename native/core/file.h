@@ -7,8 +7,8 @@
 
 namespace phonelm {
 
-// Writes to a temporary name beside `path`; `commit` gives it its own. Without it nothing stays. Throws
-// FileError, naming `path`.
+// Writes to a temporary name beside `path`; `commit` gives it its own. Without it nothing stays. Links stay,
+// and the file they lead to is replaced. Throws FileError, naming `path`, and Error for a device or a pipe.
 class FileWriter {
  public:
   explicit FileWriter(const std::string& path);
@@ -23,6 +23,7 @@ class FileWriter {
   [[noreturn]] void fail() const;
 
   std::string path_;
+  std::string place_;  // without links
   std::string temporary_;
   int descriptor_ = -1;
 };

@@ -177,14 +177,20 @@ PHONELM_API phonelm_status phonelm_token_is_stop(phonelm_model* model, int32_t t
 /* Samplers
  * ---------------------------------------------------------------------------------------------------- */
 
-/* Tokens are left out by min-p, top-k and top-p, in that order; one of the rest is drawn. */
+/* Penalties change the logits of tokens that are among the session's last ones; then tokens are left out by
+ * min-p, top-k, typical-p and top-p, in that order; one of the rest is drawn. */
 typedef struct phonelm_sampler_options {
   size_t size;
   uint64_t seed;
   float temperature; /* 0: the likeliest token */
   float top_p;       /* 0: all */
   float min_p;
-  int32_t top_k; /* 0: all */
+  int32_t top_k;           /* 0: all */
+  float typical_p;         /* 0: all */
+  float repeat_penalty;    /* divides logits above 0 and multiplies others; 0: 1, none */
+  float presence_penalty;  /* subtracted from the logits of tokens that are there */
+  float frequency_penalty; /* subtracted for each time they are */
+  int32_t repeat_last_n;   /* how many tokens the penalties look at; 0: 64, -1: all */
 } phonelm_sampler_options;
 
 PHONELM_API phonelm_status phonelm_sampler_new(const phonelm_sampler_options* options,

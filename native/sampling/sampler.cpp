@@ -47,10 +47,9 @@ int32_t first_allowed(std::span<const uint32_t> mask, size_t num_tokens) {
   return kNoToken;
 }
 
-// The logits, minus infinity where the mask has no bit.
-void apply_mask(std::span<const float> logits, std::span<const uint32_t> mask, std::vector<float>& out) {
+// Minus infinity where the mask has no bit.
+void apply_mask(std::span<const uint32_t> mask, std::span<float> out) {
   constexpr float kNever = -std::numeric_limits<float>::infinity();
-  out.assign(logits.begin(), logits.end());
   for (size_t begin = 0; begin < out.size(); begin += 32) {
     const uint32_t word = begin / 32 < mask.size() ? mask[begin / 32] : 0;
     if (word == ~0u) continue;
@@ -62,22 +61,32 @@ void apply_mask(std::span<const float> logits, std::span<const uint32_t> mask, s
 
 }  // namespace
 
-Sampler::Sampler(const SamplerOptions& options) : options_(options), state_(options.seed) {
+Sampler::Sampler(const SamplerOptions& options)
+    : options_(options), penalties_(options.penalties), state_(options.seed) {
   require(std::isfinite(options.temperature) && options.temperature >= 0.0f, "temperature must be 0 or more");
   require(options.top_k >= 0, "top_k must be 0 (all tokens) or more");
   require(options.top_p > 0.0f && options.top_p <= 1.0f, "top_p must be above 0 and at most 1");
   require(options.min_p >= 0.0f && options.min_p < 1.0f, "min_p must be at least 0 and below 1");
+  require(options.typical_p > 0.0f && options.typical_p <= 1.0f, "typical_p must be above 0 and at most 1");
 }
 
-int32_t Sampler::sample(std::span<const float> logits, std::span<const uint32_t> mask) {
+int32_t Sampler::sample(std::span<const float> logits, std::span<const uint32_t> mask,
+                        std::span<const int32_t> before) {
   if (logits.empty()) throw Error("there are no logits to sample from; evaluate a token first");
-  if (mask.empty()) return choose(logits);
-  const int32_t first = first_allowed(mask, logits.size());
+  const int32_t first = mask.empty() ? 0 : first_allowed(mask, logits.size());
   if (first == kNoToken) return kNoToken;
-  apply_mask(logits, mask, masked_);
-  const int32_t token = choose(masked_);
+  const bool is_penalized = penalties_.change(before);
+  if (mask.empty() && !is_penalized) return choose(logits);
+  changed_.assign(logits.begin(), logits.end());
+  if (is_penalized) penalties_.apply(before, changed_);
+  if (!mask.empty()) apply_mask(mask, changed_);
+  const int32_t token = choose(changed_);
   // Where no allowed logit is a number, the choice is blind.
-  return allows(mask, token) ? token : first;
+  return mask.empty() || allows(mask, token) ? token : first;
+}
+
+bool Sampler::is_heavier(const Candidate& a, const Candidate& b) {
+  return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
 }
 
 int32_t Sampler::choose(std::span<const float> logits) {
@@ -90,30 +99,58 @@ int32_t Sampler::choose(std::span<const float> logits) {
     const float weight = std::exp((logits[i] - largest) / options_.temperature);
     if (weight > 0.0f && weight >= options_.min_p) candidates_.push_back({static_cast<int32_t>(i), weight});
   }
-  const auto heavier = [](const Candidate& a, const Candidate& b) {
-    return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
-  };
   size_t count = candidates_.size();
   if (options_.top_k > 0) count = std::min(count, static_cast<size_t>(options_.top_k));
-  if (count < candidates_.size() || options_.top_p < 1.0f) {
+  if (count < candidates_.size()) {
     std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count),
-                      candidates_.end(), heavier);
+                      candidates_.end(), is_heavier);
   }
-  if (options_.top_p < 1.0f) {
-    double total = 0.0;
-    for (size_t i = 0; i < count; ++i) total += candidates_[i].weight;
-    double kept = 0.0;
-    size_t i = 0;
-    while (i < count && kept < options_.top_p * total) kept += candidates_[i++].weight;
-    count = i;
-  }
+  if (options_.typical_p < 1.0f) count = keep_typical(count);
+  if (options_.top_p < 1.0f) count = keep_nucleus(count);
   return draw(count);
 }
 
-int32_t Sampler::draw(size_t num_candidates) {
+double Sampler::total_weight(size_t count) const {
   double total = 0.0;
-  for (size_t i = 0; i < num_candidates; ++i) total += candidates_[i].weight;
-  double left = next_uniform() * total;
+  for (size_t i = 0; i < count; ++i) total += candidates_[i].weight;
+  return total;
+}
+
+// The tokens whose surprise -log p is nearest to its mean, the entropy, until they hold the share wanted. The
+// distance of two logarithms grows with the ratio of what they are of.
+size_t Sampler::keep_typical(size_t count) {
+  const double total = total_weight(count);
+  double entropy = 0.0;
+  for (size_t i = 0; i < count; ++i) {
+    const double share = candidates_[i].weight / total;
+    entropy -= share * std::log(share);
+  }
+  const double middle = total * std::exp(-entropy);
+  const auto ratio = [middle](const Candidate& candidate) {
+    return std::max(candidate.weight / middle, middle / candidate.weight);
+  };
+  std::sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count),
+            [&](const Candidate& a, const Candidate& b) {
+              const double of_a = ratio(a), of_b = ratio(b);
+              return of_a != of_b ? of_a < of_b : is_heavier(a, b);
+            });
+  double kept = 0.0;
+  size_t i = 0;
+  while (i < count && kept <= options_.typical_p * total) kept += candidates_[i++].weight;
+  return i;
+}
+
+size_t Sampler::keep_nucleus(size_t count) {
+  std::sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count), is_heavier);
+  const double total = total_weight(count);
+  double kept = 0.0;
+  size_t i = 0;
+  while (i < count && kept < options_.top_p * total) kept += candidates_[i++].weight;
+  return i;
+}
+
+int32_t Sampler::draw(size_t num_candidates) {
+  double left = next_uniform() * total_weight(num_candidates);
   for (size_t i = 0; i < num_candidates; ++i) {
     left -= candidates_[i].weight;
     if (left < 0.0) return candidates_[i].token;

@@ -51,11 +51,13 @@ Speculation::Tokens Speculation::draw(const Session& session, Sampler& sampler, 
                                       std::span<const int32_t> draft, Masks masks) const {
   const auto stride = static_cast<size_t>(session.logits_stride());
   const auto vocab = static_cast<size_t>(session.model().config().vocab_size);
+  const std::span<const int32_t> tokens = session.tokens();
   Tokens run;
   for (size_t i = 0; i <= draft.size(); ++i) {
     const auto row = static_cast<size_t>(first_row) + i;
     const auto logits = draft.empty() ? session.logits() : std::span(logits_.data() + row * stride, vocab);
-    run.push_back(sampler.sample(logits, masks.empty() ? std::span<const uint32_t>{} : masks[i]));
+    const auto mask = masks.empty() ? std::span<const uint32_t>{} : masks[i];
+    run.push_back(sampler.sample(logits, mask, tokens.first(tokens.size() - draft.size() + i)));
     if (i == draft.size() || run.back() != draft[i]) break;
   }
   return run;

@@ -54,7 +54,9 @@ std::vector<double> live_fractions(phonelm_session* session, int num_layers) {
 Timed time_run(phonelm_model* model, const phonelm_model_info& info, const std::vector<int32_t>& prompt,
                int generated) {
   const Session session = new_session(model, static_cast<int32_t>(prompt.size()) + generated);
-  const Sampler sampler = new_sampler({sizeof(phonelm_sampler_options), 0, 0.0f, 0.0f, 0.0f, 0});
+  phonelm_sampler_options greedy{};
+  greedy.size = sizeof(greedy);
+  const Sampler sampler = new_sampler(greedy);
   int32_t token = 0;
   const auto start = Clock::now();
   check([&](phonelm_error* e) {

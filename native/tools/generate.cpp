@@ -30,6 +30,14 @@ struct Output {
   }
 };
 
+// Editors and `echo` put one there.
+std::string without_line_end(std::string text) {
+  if (!text.ends_with('\n')) return text;
+  text.pop_back();
+  if (text.ends_with('\r')) text.pop_back();
+  return text;
+}
+
 // All that the command line says, read before anything is loaded.
 struct Job {
   explicit Job(const Arguments& arguments)
@@ -44,8 +52,16 @@ struct Job {
     sampling.top_p = arguments.number("top-p", 0.95f);
     sampling.min_p = arguments.number("min-p", 0.0f);
     sampling.top_k = static_cast<int32_t>(arguments.integer("top-k", 0, 0, INT32_MAX));
+    sampling.typical_p = arguments.number("typical-p", 1.0f);
+    sampling.repeat_penalty = arguments.number("repeat-penalty", 1.0f);
+    sampling.presence_penalty = arguments.number("presence-penalty", 0.0f);
+    sampling.frequency_penalty = arguments.number("frequency-penalty", 0.0f);
+    sampling.repeat_last_n = static_cast<int32_t>(arguments.integer("repeat-last-n", 64, -1, INT32_MAX));
+    // In the library's options 0 is the default.
+    if (sampling.repeat_last_n == 0)
+      sampling.repeat_penalty = sampling.presence_penalty = sampling.frequency_penalty = 0.0f;
     const std::string& given = arguments.required("prompt");
-    prompt = given == "-" ? read_all("-") : given;
+    prompt = given == "-" ? without_line_end(read_all("-")) : given;
   }
 
   bool slides;
@@ -129,6 +145,11 @@ Verb generate_verb() {
                         {"top-k", 0, "N", "Draw from the k likeliest tokens; 0: from all (0)."},
                         {"top-p", 0, "X", "Draw from the likeliest tokens that hold this share (0.95)."},
                         {"min-p", 0, "X", "Drop tokens less likely than this share of the best (0)."},
+                        {"typical-p", 0, "X", "Draw from tokens of typical surprise, up to this share (1)."},
+                        {"repeat-penalty", 0, "X", "Above 1, tokens that were there are less likely (1)."},
+                        {"presence-penalty", 0, "X", "Subtracted from the logits of such tokens (0)."},
+                        {"frequency-penalty", 0, "X", "The same for each time they were there (0)."},
+                        {"repeat-last-n", 0, "N", "How far back penalties look; -1: to the beginning (64)."},
                         {"seed", 0, "N", "Makes the draw repeatable."},
                         {"context", 0, "N", "Context in tokens; the model's if not given."},
                         {"slide", 0, nullptr, "A full context drops its oldest tokens instead of ending."},

@@ -52,7 +52,7 @@ std::string read_all(const std::string& path) {
   char part[1 << 16];
   while (const size_t size = std::fread(part, 1, sizeof(part), file.get())) text.append(part, size);
   throw_if_interrupted();
-  if (std::ferror(file.get())) fail(path);
+  if (std::ferror(file.get())) fail(standard ? "standard input" : path);
   return text;
 }
 

@@ -23,3 +23,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(engine, name)
     raise AttributeError(f"module 'phonelm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is imported when first asked for is here too."""
+    return sorted({*globals(), *__all__})

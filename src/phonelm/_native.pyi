@@ -46,9 +46,16 @@ class Sampler:
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
+        typical_p: float = 1.0,
+        repeat_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        repeat_last_n: int = 64,
         seed: int = 0,
     ) -> None: ...
-    def choose(self, logits: NDArray[np.float32], mask: NDArray[np.uint32] | None = None) -> int: ...
+    def choose(
+        self, logits: NDArray[np.float32], mask: NDArray[np.uint32] | None = None, before: list[int] = []
+    ) -> int: ...
 
 class Speculation:
     num_drafted: int

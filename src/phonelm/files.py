@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,26 +19,29 @@ from typing import Any
 
 from phonelm.version import package_version
 
+_MAX_LINKS = 40
+"""As many as Linux follows."""
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the name `path` on success and vanishes on failure.
+    """Yield a temporary path; what is written there is at `path` on success and vanishes on failure.
 
-    Works for a file and for a folder (a folder that stands at `path` is replaced). Raises `OSError` as the
-    writes do (no permission, disk full).
+    Works for a file and for a folder (a folder that stands at `path` is replaced). Links stay, and what they
+    lead to is replaced. A device or a named pipe stays what it is: the bytes go into it when all are there.
+    Raises `OSError` as the writes do (no permission, disk full), `ValueError` for what cannot be written to.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    target = follow_links(Path(path))
+    if is_stream(target):
+        with _into_stream(target) as temporary:
+            yield temporary
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        if path.is_dir() and temporary.is_dir():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
+        with _errors_naming(path, temporary):
+            yield temporary
+            _put(temporary, target)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -43,9 +49,67 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def follow_links(path: Path) -> Path:
+    """Return what stands at the end of a path's links; it need not exist.
+
+    Raises `OSError` for links in a circle, `ValueError` for a link to a file that is open (`/dev/stdout` of a
+    redirected command): a new file in its place would not be seen by those who hold the old one.
+    """
+    for _ in range(_MAX_LINKS):
+        if is_stream(path) or not path.is_symlink():
+            return path
+        if re.fullmatch(r"/proc/.+/fd", str(path.parent.resolve())):
+            raise ValueError(f"{path} is the open file {path.readlink()}; give another path")
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path leads to what is neither file nor folder: a device, a named pipe, a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+@contextlib.contextmanager
+def _into_stream(target: Path) -> Iterator[Path]:
+    mode = target.stat().st_mode
+    if not stat.S_ISCHR(mode) and not stat.S_ISFIFO(mode):
+        raise ValueError(f"{target} is a disk or a socket; give the path of a file")
+    with temporary_folder() as folder:
+        temporary = Path(folder) / target.name
+        yield temporary
+        if temporary.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
+        with temporary.open("rb") as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out)
+
+
+@contextlib.contextmanager
+def _errors_naming(path: Path | str, temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if str(error.filename).startswith(str(temporary)):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _put(temporary: Path, target: Path) -> None:
+    if target.is_dir() and temporary.is_dir():
+        old = target.with_name(f".{target.name}.{os.getpid()}.old")
+        target.rename(old)
+        temporary.rename(target)
+        shutil.rmtree(old)
+    else:
+        temporary.replace(target)
+
+
 def remove_leftovers(path: Path | str) -> None:
     """Remove what `atomic_path` left beside `path` when its process was killed; a living one's is kept."""
-    path = Path(path)
+    path = follow_links(Path(path))
     for leftover in path.parent.glob(f".{path.name}.*.*"):
         owner, kind = leftover.name.removeprefix(f".{path.name}.").split(".", 1)
         if kind not in ("tmp", "old") or not owner.isdigit() or _is_alive(int(owner)):

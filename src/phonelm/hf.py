@@ -6,10 +6,16 @@ model = AutoModelForCausalLM.from_pretrained("mllmTeam/PhoneLM-0.5B")
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+try:
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from phonelm.train.configuration import PhoneLMConfig
-from phonelm.train.model import PhoneLMForCausalLM, PhoneLMModel
+    from phonelm.train.configuration import PhoneLMConfig
+    from phonelm.train.model import PhoneLMForCausalLM, PhoneLMModel
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f'phonelm.hf needs {error.name}, which is not installed; run: pip install "phonelm[train]"',
+        name=error.name,
+    ) from None
 
 __all__ = ["PhoneLMConfig", "PhoneLMForCausalLM", "PhoneLMModel"]
 

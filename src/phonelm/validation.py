@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -23,7 +24,12 @@ def explain(source: str, model: type[BaseModel], error: ValidationError) -> str:
         return f"{source}: unknown key `{place}`; {hint}"
     if first["type"] == "missing":
         return f"{source}: the key `{place}` is missing; add it"
-    return f"{source}: {place}: {first['msg'].removeprefix('Value error, ')}; correct it and run again"
+    return f"{source}: {place}: {message_of(first)}; correct it and run again"
+
+
+def message_of(problem: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, without the prefix that it puts before our own words."""
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

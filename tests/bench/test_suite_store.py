@@ -64,7 +64,7 @@ def test_rows_of_different_machines_kernels_and_settings_stay_apart() -> None:
     assert choose_device(rows, MACHINE).kernels == "newer"
     assert choose_device(rows, OTHER).machine == OTHER
     assert choose_device(rows, MACHINE, "other").machine == OTHER
-    assert choose_device(rows, MACHINE, "1 threads").settings == (("threads", 1),)
+    assert choose_device(rows, MACHINE, "1 thread").settings == (("threads", 1),)
 
 
 def test_other_machines_are_drawn_only_if_there_is_no_doubt_which() -> None:

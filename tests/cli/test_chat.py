@@ -105,6 +105,15 @@ def test_a_question_beyond_the_context_does_not_end_the_chat(phonelm: Phonelm, s
     assert len(done.stdout.strip()) > 0
 
 
+def test_stop_texts_and_speed(phonelm: Phonelm, smollm2_gguf: Path) -> None:
+    arguments = ["chat", smollm2_gguf, "--temperature", 0, "-n", 24, "-v"]
+    whole = phonelm(*arguments, text="Name three colours.\n")
+    assert "tokens/s" in whole.stderr
+    stop = whole.stdout[4:8]
+    cut = phonelm(*arguments, "--stop", stop, text="Name three colours.\n")
+    assert cut.stdout == whole.stdout[: whole.stdout.index(stop)] + "\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_ctrl_c_stops_the_answer_and_not_the_chat(
     command: list[str], environment: dict[str, str], smollm2_gguf: Path

@@ -91,7 +91,17 @@ def test_an_interrupt_ends_with_1_and_one_line(capsys: pytest.CaptureFixture[str
     with pytest.raises(typer.Exit) as caught:
         verb()
     assert caught.value.exit_code == 1
-    assert capsys.readouterr().err.startswith("phonelm: interrupted")
+    assert capsys.readouterr().err == "phonelm: interrupted\n"
+
+
+def test_only_a_verb_that_resumes_promises_it(capsys: pytest.CaptureFixture[str]) -> None:
+    @guarded
+    def train() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit):
+        train()
+    assert capsys.readouterr().err == "phonelm: interrupted; the same command resumes\n"
 
 
 def test_warnings_of_others_are_as_python_prints_them() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from phonelm.engine import load
 from phonelm.formats import write_gguf
 
 Phonelm = Callable[..., subprocess.CompletedProcess[str]]
@@ -77,7 +79,12 @@ def test_adapters_change_the_text_by_their_scales(phonelm: Phonelm, tiny_gguf: P
         (["-p", ""], "the prompt is empty"),
         (["-p", "x", "--top-p", "0"], "top_p is 0"),
         (["-p", "x", "--context", "97"], "1 to 96"),
+        (["-p", "x", "--context", str(2**70)], "1 to 96"),
         (["-p", "x", "--threads", "0"], "threads is 0; take 1 to 256"),
+        (["-p", "x", "--threads", str(2**40)], "take 1 to 256"),
+        (["-p", "x", "--seed", str(2**64)], "from 0 to 2^64 - 1"),
+        (["-p", "x", "--temperature", "1e39"], "up to 3.4e+38"),
+        (["-p", "x", "--repeat-penalty", "0"], "repeat_penalty is 0"),
         (["-p", "x", "--lora", "nowhere.gguf=1"], "no adapter at nowhere.gguf"),
         (["-p", "x", "--lora", "nowhere.gguf=much"], "PATH=SCALE"),
     ],
@@ -100,6 +107,7 @@ def test_json_schema_and_lookup(phonelm: Phonelm, tiny_gguf: Path, tmp_path: Pat
     document = json.loads(done.stdout)
     assert json.loads(document["text"]) in ("cat", "dog")
     assert document["finish_reason"] == "stop"
+    assert document["complete"] is True
     assert document["accepted_tokens"] <= document["drafted_tokens"]
     assert done.stderr == ""
 
@@ -141,3 +149,65 @@ def test_a_warning_is_one_line(phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "warning" in line.lower()]
     assert line.startswith("phonelm: warning: nameless.gguf names no pre-tokenizer")
+
+
+def test_an_answer_cut_before_its_grammar_ends_is_said(
+    phonelm: Phonelm, tiny_gguf: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("llguidance")
+    (tmp_path / "pet.json").write_text('{"enum": ["catcatcat"]}')
+    arguments = ["generate", tiny_gguf, "-p", "x", "--json-schema", tmp_path / "pet.json", "-n", 4]
+    note = (
+        "phonelm: the answer was cut after 4 tokens, before its grammar allows an end (raise --max-tokens)\n"
+    )
+    streamed = phonelm(*arguments)
+    assert (streamed.returncode, streamed.stdout, streamed.stderr) == (0, '"cat\n', note)
+    document = phonelm(*arguments, "--json")
+    assert (document.returncode, document.stderr) == (0, note)
+    assert json.loads(document.stdout)["complete"] is False
+    stopped = phonelm(*arguments[:-1], 50, "--stop", "tc")
+    assert "by a stop text" in stopped.stderr
+
+
+def test_stop_texts_end_the_answer(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    arguments = ["generate", tiny_gguf, "-p", "hello", "-n", 30, "--temperature", 0, "--json"]
+    text = json.loads(phonelm(*arguments).stdout)["text"]
+    document = json.loads(phonelm(*arguments, "--stop", "no such", "--stop", text[5:7]).stdout)
+    assert document["text"] == text[: text.index(text[5:7])]
+    assert (document["finish_reason"], document["complete"]) == ("stop", True)
+    refused = phonelm(*arguments, "--stop", "")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "a stop text is empty" in refused.stderr
+
+
+def test_the_speed_is_said_on_request(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    done = phonelm("generate", tiny_gguf, "-p", "hello", "-n", 4, "--temperature", 0, "-v")
+    assert re.fullmatch(
+        r"5 tokens of the prompt at [\d,.]+ tokens/s, 4 tokens made at [\d,.]+ tokens/s\n", done.stderr
+    )
+    one = phonelm("generate", tiny_gguf, "-p", "h", "-n", 1, "--temperature", 0, "-v")
+    assert re.fullmatch(r"1 token of the prompt at [\d,.]+ tokens/s, 1 token made\n", one.stderr)
+
+
+def test_special_tokens_of_the_prompt_on_request(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    arguments = ["generate", tiny_gguf, "-n", 1, "--json", "-p", "a<|endoftext|>"]
+    assert json.loads(phonelm(*arguments).stdout)["prompt_tokens"] == 14
+    assert json.loads(phonelm(*arguments, "--parse-special").stdout)["prompt_tokens"] == 2
+
+
+def test_penalties_reach_the_sampler(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    options = {"repeat_penalty": 1.5, "presence_penalty": 0.25, "frequency_penalty": 0.125}
+    options |= {"repeat_last_n": 9, "typical_p": 0.5}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    common = {"max_tokens": 20, "temperature": 1.0, "top_p": 0.95, "seed": 2}
+    with load(tiny_gguf, num_threads=1) as model:
+        expected = model.generate("hello", **common, **options)
+        assert expected.text != model.generate("hello", **common).text
+    arguments = ["-p", "hello", "-n", 20, "--temperature", 1, "--seed", 2, "--threads", 1, "--json"]
+    assert json.loads(phonelm("generate", tiny_gguf, *arguments, *words).stdout)["tokens"] == expected.tokens
+
+
+@pytest.mark.parametrize("words", [["--top-k", 3 * 10**9], ["-n", 10**12], ["--repeat-last-n", 10**20]])
+def test_numbers_beyond_the_core_s_types_work(phonelm: Phonelm, tiny_gguf: Path, words: list[object]) -> None:
+    done = phonelm("generate", tiny_gguf, "-p", "x" * 90, "--temperature", 1, "--seed", 1, *words)
+    assert done.returncode == 0, done.stderr

@@ -59,7 +59,7 @@ def test_version(phonelm: Phonelm) -> None:
     [
         (["frob"], "No such command 'frob'"),
         (["generat"], "Did you mean 'generate'?"),
-        (["generate", "model.gguf"], "Missing option '--prompt'"),
+        (["quantize", "folder"], "Missing option '--out'"),
         (["models", "--frob"], "--frob"),
         (["generate", "model.gguf", "-p", "hi", "-n", "many"], "--max-tokens"),
     ],
@@ -118,3 +118,10 @@ def test_a_stopped_pull_leaves_nothing_behind(
         assert process.wait(timeout=10) == 1
         process.stderr.close()
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_the_package_shows_what_it_has() -> None:
+    import phonelm
+
+    assert {"Grammar", "Model", "load", "__version__"} <= set(dir(phonelm))
+    assert all(getattr(phonelm, name) for name in phonelm.__all__)

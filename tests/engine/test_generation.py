@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 
 from phonelm import _native
-from phonelm.engine import Model, SamplingOptions
+from phonelm.engine import Grammar, Model, SamplingOptions
 
 
 @pytest.mark.parametrize(
@@ -19,9 +21,23 @@ from phonelm.engine import Model, SamplingOptions
         ("top_p", 0.0),
         ("top_p", 1.1),
         ("min_p", 1.0),
+        ("typical_p", 0.0),
+        ("repeat_penalty", 0.0),
+        ("presence_penalty", float("inf")),
+        ("frequency_penalty", float("nan")),
+        ("repeat_last_n", -2),
         ("max_tokens", 0),
+        ("max_tokens", 1.5),
         ("seed", -1),
+        ("seed", 2**64),
+        ("seed", 0.5),
         ("stop", ("",)),
+        ("temperature", 1e39),
+        ("temperature", 10**400),
+        ("temperature", "warm"),
+        ("top_k", 2.0),
+        ("top_p", "0.5"),
+        ("min_p", float("nan")),
     ],
 )
 def test_options_out_of_range_are_refused(option: str, value: Any) -> None:
@@ -39,7 +55,10 @@ def test_a_seed_is_drawn_and_kept_when_none_is_given() -> None:
 def test_defaults_are_the_core_s() -> None:
     options = SamplingOptions()
     core = _native.Sampler.defaults
-    assert sorted(core) == ["min_p", "temperature", "top_k", "top_p"]
+    assert sorted(core) == [
+        "frequency_penalty", "min_p", "presence_penalty", "repeat_last_n", "repeat_penalty", "temperature",
+        "top_k", "top_p", "typical_p",
+    ]  # fmt: skip
     assert {name: getattr(options, name) for name in core} == core
 
 
@@ -56,3 +75,94 @@ def test_keywords_go_before_the_method_s_defaults() -> None:
     assert SamplingOptions.from_keywords({"stop": ["a", "b"]}).stop == ("a", "b")
     with pytest.raises(TypeError, match="topk"):
         SamplingOptions.from_keywords({"topk": 5})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"top_k": 2**31}, {"top_k": 2**70}, {"top_k": np.int64(3)}, {"top_p": 1e-60}, {"min_p": 1 - 1e-12},
+        {"typical_p": 1e-60}, {"temperature": 1e-60}, {"temperature": np.float32(0.5)}, {"seed": 2**64 - 1},
+        {"max_tokens": 2**70}, {"repeat_last_n": 2**40, "repeat_penalty": 1e-60},
+        {"presence_penalty": -3e38, "frequency_penalty": 3e38},
+    ],
+)  # fmt: skip
+def test_numbers_that_the_core_s_types_lack_work(tiny: Model, options: dict[str, Any]) -> None:
+    given = {"temperature": 1.0, "seed": 1, "max_tokens": 3, **options}
+    run = tiny.generate("hello", **given)
+    next(run)
+    run.close()
+    assert len(run.tokens) >= 1
+
+
+def test_a_top_k_beyond_the_vocabulary_is_none(tiny: Model) -> None:
+    options = {"temperature": 1.0, "seed": 3, "max_tokens": 8}
+    texts = {tiny.generate("hello", top_k=top_k, **options).text for top_k in (0, 288, 2**31, 2**80)}
+    assert len(texts) == 1
+
+
+def test_the_text_is_that_of_the_pieces(tiny: Model) -> None:
+    options = {"max_tokens": 12, "seed": 1, "temperature": 1.0}
+    whole = "".join(tiny.generate("hello", **options))
+    run = tiny.generate("hello", **options)
+    assert repr(run) == "<Generation: 0 tokens, finish_reason=None>"
+    assert not run.is_complete
+    first = next(run)
+    assert run.text == whole
+    assert run.text.startswith(first)
+    assert list(run) == []
+    assert repr(run).endswith(f"finish_reason={run.finish_reason!r}>")
+    cut = tiny.generate("hello", **options)
+    piece = next(cut)
+    cut.close()
+    assert cut.text == piece
+
+
+def test_only_an_end_of_its_own_is_complete(tiny: Model) -> None:
+    pytest.importorskip("llguidance")
+    word = Grammar.lark('start: "abcdef"')
+    assert tiny.generate("x", grammar=word).is_complete is False
+    whole, cut = tiny.generate("x", grammar=word), tiny.generate("x", grammar=word, max_tokens=3)
+    stopped = tiny.generate("x", grammar=word, stop="cd")
+    assert (whole.text, cut.text, stopped.text) == ("abcdef", "abc", "ab")
+    assert (whole.is_complete, cut.is_complete, stopped.is_complete) == (True, False, False)
+    free = tiny.generate("x", temperature=1.0, seed=1, max_tokens=200)
+    middle = free.text[3]
+    by_text = tiny.generate("x", temperature=1.0, seed=1, stop=middle)
+    assert (by_text.text in free.text, by_text.is_complete) == (True, True)
+
+
+def numpy_greedy(model: Model, prompt: list[int], count: int, options: dict[str, Any]) -> list[int]:
+    """Greedy decoding with penalties on top of the logits, in numpy."""
+    session = model.new_session()
+    session.evaluate(prompt)
+    tokens = list(prompt)
+    for _ in range(count):
+        session.evaluate(tokens[session.position :]) if session.position < len(tokens) else None
+        logits = session.native.logits()
+        last_n = options["repeat_last_n"]
+        for token, times in Counter(tokens if last_n < 0 else tokens[-last_n:]).items():
+            logits[token] *= 1 / options["repeat_penalty"] if logits[token] > 0 else options["repeat_penalty"]
+            logits[token] -= options["presence_penalty"] + times * options["frequency_penalty"]
+        tokens.append(int(logits.argmax()))
+    return tokens[len(prompt) :]
+
+
+@pytest.mark.parametrize("lookup", [False, True])
+@pytest.mark.parametrize("last_n", [4, 64, -1])
+def test_penalties_see_prompt_and_answer(tiny: Model, last_n: int, lookup: bool) -> None:
+    options = {"repeat_penalty": 1.5, "presence_penalty": 0.2, "frequency_penalty": 0.1}
+    options["repeat_last_n"] = last_n
+    prompt = [104, 101, 108, 108, 111] * 4
+    run = tiny.generate(prompt, max_tokens=24, lookup=lookup, **options)
+    assert run.text is not None
+    assert len(run.tokens) > 4
+    assert run.tokens == numpy_greedy(tiny, prompt, len(run.tokens), options)
+    plain = tiny.generate(prompt, max_tokens=24)
+    assert plain.text is not None
+    assert run.tokens != plain.tokens
+    session = tiny.new_session()
+    continued = session.generate(prompt, max_tokens=24, lookup=lookup, **options)
+    assert continued.text is not None
+    assert continued.tokens == run.tokens
+    (batched,) = tiny.generate_batch([prompt], max_tokens=24, **options)
+    assert batched.tokens == run.tokens

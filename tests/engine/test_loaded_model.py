@@ -84,7 +84,7 @@ def test_prompts_that_do_not_fit_are_refused_with_the_numbers(tiny: Model, tiny_
         load(tiny_gguf, context_length=97)
 
 
-@pytest.mark.parametrize(("prompt", "message"), [("", "empty"), ([288], "0 to 287"), ([-1, 5], "from -1")])
+@pytest.mark.parametrize(("prompt", "message"), [("", "empty"), ([288], "0 to 287"), ([-1, 5], "id is -1")])
 def test_prompts_that_are_no_tokens_are_refused(tiny: Model, prompt: str | list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tiny.generate(prompt)

@@ -159,7 +159,7 @@ def test_wrong_calls_are_refused_in_a_line(tiny: Model, tmp_path: Path) -> None:
         (lambda: session.generate(""), "the session is empty"),
         (lambda: session.generate([1] * 17), "17 tokens and the context holds 16"),
         (lambda: session.evaluate([1] * 17), "do not fit"),
-        (lambda: session.generate([999]).__next__(), "not in the vocabulary"),
+        (lambda: session.generate([999]), "a token id is 999; give a whole number from 0 to 287"),
         (lambda: tiny.new_session(context_length=97), "1 to 96"),
         (lambda: tiny.new_session(context_length=20, context_overflow="slide"), "too short to slide"),
         (lambda: tiny.new_session(context_overflow="wrap"), "give 'stop' or 'slide'"),  # type: ignore[arg-type]
@@ -171,7 +171,7 @@ def test_wrong_calls_are_refused_in_a_line(tiny: Model, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             call()
     fresh = tiny.new_session(context_length=16)
-    with pytest.raises(ValueError, match="cannot go back to position -1"):
+    with pytest.raises(ValueError, match="position is -1; give a whole number from 0"):
         fresh.truncate(-1)
     with pytest.raises(FileNotFoundError):
         tiny.restore_session(tmp_path / "absent")
@@ -312,3 +312,62 @@ def test_a_session_that_generates_elsewhere_is_busy(smollm2: Model) -> None:
     thread.join(timeout=60)
     assert busy == ["the session generates in another thread; cancel that run first"] or run.finish_reason
     assert isinstance(session, Session)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 2**70, -(2**31) - 1, 1.5, "7"])
+def test_numbers_that_the_core_cannot_hold_are_refused_by_name(
+    tiny: Model, tmp_path: Path, number: Any
+) -> None:
+    session = tiny.new_session()
+    session.evaluate(IDS[:4])
+    session.save(tmp_path / "a")
+    slide = {"context_overflow": "slide"}
+    refused: list[tuple[Callable[[], Any], str]] = [
+        (lambda: tiny.new_session(**slide, num_sinks=number), "num_sinks is"),
+        (lambda: session.truncate(number), "position is"),
+        (lambda: session.evaluate([number]), "a token id is"),
+        (lambda: session.generate([1, number]), "a token id is"),
+        (lambda: tiny.generate([number]), "a token id is"),
+        (lambda: tiny.logits([number]), "a token id is"),
+        (lambda: tiny.tokenizer.decode([number]), "a token id is"),
+        (lambda: tiny.tokenizer.token_bytes(number), "a token id is"),
+        (lambda: tiny.new_session(context_length=number), "context length .* 1 to 96"),
+        (lambda: tiny.restore_session(tmp_path / "a", context_length=number), "context length .* 1 to 96"),
+        (lambda: session.fork(context_length=number), "context length is"),
+        (lambda: load(tiny.path, context_length=number), "context length .* 1 to 96"),
+        (lambda: load(tiny.path, num_threads=number), "threads is .* 1 to 256"),
+    ]
+    for call, message in refused:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_a_text_is_no_list_of_ids(tiny: Model) -> None:
+    for text in ("hi", b"hi"):
+        for call in (tiny.logits, tiny.tokenizer.decode, tiny.tokenizer.checked_ids):
+            with pytest.raises(
+                ValueError, match=r"this is a text; give its token ids, tokenizer\.encode_prompt"
+            ):
+                call(text)  # type: ignore[operator]
+
+
+def test_objects_say_what_they_are(tiny_gguf: Path) -> None:
+    with load(tiny_gguf, num_threads=1) as model, model.new_session() as session:
+        session.evaluate([1])
+        assert repr(model) == "<Model: model.gguf, context 96>"
+        assert repr(session) == "<Session: 1 token>"
+        assert repr(model.tokenizer) == "<Tokenizer: 288 tokens>"
+    assert repr(model) == "<Model: model.gguf, closed>"
+    assert repr(session) == "<Session: 1 token, closed>"
+
+
+def test_special_tokens_of_a_text_on_request(tiny: Model) -> None:
+    text = "a<|endoftext|>"
+    for parse_special, count in ((False, 14), (True, 2)):
+        session = tiny.new_session()
+        session.evaluate(text, parse_special=parse_special)
+        assert session.position == count
+        run = tiny.new_session().generate(text, parse_special=parse_special, max_tokens=1)
+        assert run.prompt_tokens == tiny.generate(text, parse_special=parse_special).prompt_tokens == count
+        (batched,) = tiny.generate_batch([text], parse_special=parse_special, max_tokens=1)
+        assert batched.prompt_tokens == count

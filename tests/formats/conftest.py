@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tokenizer_folder import write_tokenizer
 
 MakeCheckpoint = Callable[..., Path]

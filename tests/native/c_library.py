@@ -84,6 +84,11 @@ class SamplerOptions(Sized):
         ("top_p", c.c_float),
         ("min_p", c.c_float),
         ("top_k", c.c_int32),
+        ("typical_p", c.c_float),
+        ("repeat_penalty", c.c_float),
+        ("presence_penalty", c.c_float),
+        ("frequency_penalty", c.c_float),
+        ("repeat_last_n", c.c_int32),
     ]
 
 

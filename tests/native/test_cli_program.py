@@ -117,7 +117,15 @@ def test_failures_are_one_line(cli: Cli, tiny_gguf: Path, tmp_path: Path) -> Non
 
 def test_the_same_text_as_python(cli: Cli, tiny_gguf: Path) -> None:
     with phonelm.load(tiny_gguf, num_threads=1) as model:
-        for options in ({"temperature": 0}, {"temperature": 0.9, "top_k": 40, "top_p": 0.8, "min_p": 0.01}):
+        penalties = {"repeat_penalty": 1.5, "presence_penalty": 0.25, "frequency_penalty": 0.125}
+        for options in (
+            {"temperature": 0},
+            {"temperature": 0.9, "top_k": 40, "top_p": 0.8, "min_p": 0.01},
+            {"temperature": 0, **penalties},
+            {"temperature": 1, **penalties, "repeat_last_n": 7, "typical_p": 0.5},
+            {"temperature": 1, **penalties, "repeat_last_n": -1},
+            {"temperature": 1, **penalties, "repeat_last_n": 0},
+        ):
             words = [
                 word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)
             ]
@@ -138,6 +146,8 @@ def test_the_prompt_may_come_from_standard_input(cli: Cli, tiny_gguf: Path) -> N
     piped = json.loads(cli(*words, "-p", "-", text=TEXT).stdout)
     assert (named["tokens"], named["prompt"]) == (piped["tokens"], TEXT)
     assert piped["prompt"] == TEXT
+    for end in ("\n", "\r\n"):
+        assert json.loads(cli(*words, "-p", "-", text=TEXT + end).stdout)["prompt"] == TEXT
 
 
 def test_control_tokens_on_request(cli: Cli, tiny_gguf: Path) -> None:
@@ -274,6 +284,13 @@ def test_a_reader_that_leaves_is_no_error(program: Path, tiny_long_gguf: Path) -
     process.stdout.close()
     assert process.wait(timeout=20) == 1
     assert process.stderr.read() == b""
+
+
+def test_a_closed_standard_input_is_said(program: Path, tiny_gguf: Path) -> None:
+    line = f"{program} generate {tiny_gguf} -p - <&-"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert run.stderr == "phonelm-cli: standard input: Bad file descriptor\n"
 
 
 def test_a_full_disk_is_said(program: Path, tiny_gguf: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -182,6 +183,27 @@ def test_files_that_are_not_there(model: Any, tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         model.new_session(64).save(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_links_stay_and_devices_are_refused(model: Any, tmp_path: Path) -> None:
+    session = model.new_session(64)
+    session.prefill(PROMPT)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept/real")
+    for _ in range(2):  # the file is not there, and is
+        session.save(str(tmp_path / "link"))
+        assert (tmp_path / "link").is_symlink()
+        assert model.restore_session(str(tmp_path / "kept" / "real")).tokens == PROMPT
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to(os.devnull)
+    for name in ("pipe", "null"):
+        with pytest.raises(ValueError, match=f"{name}: is a device or a pipe; give the path of a file"):
+            session.save(str(tmp_path / name))
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OSError, match="symbolic links"):
+        session.save(str(tmp_path / "circle"))
+    assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle", "kept", "link", "null", "pipe"]
 
 
 def test_a_full_disk_leaves_the_old_file(model: Any, saved: Path, tiny_gguf: Path, tmp_path: Path) -> None:

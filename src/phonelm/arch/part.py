@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phonelm.ranges import INT32_MAX
+
 Role = Literal["embedding", "position", "head", "matrix", "vector", "constant"]
 
 
@@ -16,7 +18,7 @@ class _SizeMark:
 
 
 SIZE = _SizeMark()
-Size = Annotated[int, Field(gt=0), SIZE]
+Size = Annotated[int, Field(gt=0, le=INT32_MAX), SIZE]
 
 
 class Part(BaseModel):

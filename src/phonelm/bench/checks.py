@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from phonelm.ranges import is_whole
+
 KV_TYPES = ("f16", "q8_0")
 """Types in which the runtime can keep keys and values."""
 
 
 def check_counts(prompt_tokens: int, generate: int, repeats: int) -> None:
-    """Raise `ValueError` for a count below 1."""
-    if min(prompt_tokens, generate, repeats) < 1:
-        raise ValueError("prompt, generate and repeats must each be at least 1")
+    """Raise `ValueError` for what is no whole number from 1 on."""
+    if not all(is_whole(count, 1, None) for count in (prompt_tokens, generate, repeats)):
+        raise ValueError("prompt, generate and repeats must each be a whole number of at least 1")
 
 
 def check_context(name: str, context_length: int, prompt_tokens: int, generate: int) -> None:

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from phonelm.cli.errors import guarded, is_usage_error, warning_text
+from phonelm.cli.errors import guarded, is_usage_error, report, warning_text
+from phonelm.cli.streams import flush_output, prepare_streams
 
 VERBS = {
     "build": "Design, train, quantize and run a model.",
@@ -95,7 +96,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     warnings.formatwarning = warning_text
     try:
+        prepare_streams()
         code = make_app()(prog_name="phonelm", standalone_mode=False)
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        report((sys.stdout and flush_output()) or error)
+        code = 1
     except Exception as error:
         if not is_usage_error(error):
             raise

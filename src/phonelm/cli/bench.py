@@ -20,9 +20,9 @@ def bench(
     models: Annotated[
         list[str] | None, typer.Argument(help="GGUF files, run folders or known names.")
     ] = None,
-    prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 512,
-    generate: Annotated[int, typer.Option(min=1, help="Tokens to make.")] = 128,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs; the median is shown.")] = 3,
+    prompt: Annotated[int, typer.Option(min=1, max=2**30, help="Tokens of the prompt.")] = 512,
+    generate: Annotated[int, typer.Option(min=1, max=2**30, help="Tokens to make.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1, max=2**30, help="Runs; the median is shown.")] = 3,
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Threads; chosen by a short measurement if not given.")
     ] = None,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from phonelm.ranges import INT64_MAX
+
 if TYPE_CHECKING:
     from phonelm.bench.suite.run import Outcome
     from phonelm.devices import MachineInfo
@@ -52,9 +54,10 @@ def parse_params(text: str | None) -> int | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([KMB]?)", text.strip().upper())
-    params = round(float(match[1]) * _SIZES[match[2]]) if match else 0
+    value = float(match[1]) * _SIZES[match[2]] if match else 0.0
+    params = round(value) if value < INT64_MAX else 0
     if params <= 0:
-        raise ValueError(f"{text!r} is not a number of parameters; write 2B, 500M or 135000000")
+        raise ValueError(f"{text!r} is not a number of parameters; write 2B, 500M or 135000000, below 2^63")
     return params
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from phonelm.cli.streams import print_json
+
 
 def build(
     recipe: Annotated[Path, typer.Argument(help="Recipe in YAML.")],
@@ -35,7 +37,7 @@ def build(
     records = run(loaded, folder, progress)
     if json_:
         stages = {name: record.model_dump(mode="json") for name, record in records.items()}
-        print(json.dumps({"folder": str(folder), "stages": stages}, ensure_ascii=False))
+        print_json(json.dumps({"folder": str(folder), "stages": stages}, ensure_ascii=False))
         return
     progress.line(f"report: {folder / 'report.html'}")
     progress.line(f"try it: phonelm generate {folder} --prompt {json.dumps(loaded.run.prompts[0])}")

@@ -7,22 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phonelm.cli.answers import cut_note, speed_line
 from phonelm.cli.grammars import GrammarFile, JsonSchemaFile, Lookup, read_grammar
 from phonelm.cli.options import (
     CHAT,
     Context,
+    FrequencyPenalty,
     KvType,
     Lora,
     MinP,
     ModelName,
+    PresencePenalty,
+    RepeatLastN,
+    RepeatPenalty,
+    Stop,
     Temperature,
     TemplateVariables,
     Threads,
     TopK,
     TopP,
+    TypicalP,
+    Verbose,
     load_model,
     read_variables,
 )
+from phonelm.cli.streams import read_line, reads_terminal, standard_input
 
 if TYPE_CHECKING:
     from phonelm.engine import Model
@@ -40,6 +49,12 @@ def chat(
     top_k: TopK = 0,
     top_p: TopP = CHAT.top_p,
     min_p: MinP = 0.0,
+    typical_p: TypicalP = 1.0,
+    repeat_penalty: RepeatPenalty = 1.0,
+    presence_penalty: PresencePenalty = 0.0,
+    frequency_penalty: FrequencyPenalty = 0.0,
+    repeat_last_n: RepeatLastN = 64,
+    stop: Stop = None,
     seed: Annotated[int | None, typer.Option(help="Makes the answers repeatable.")] = None,
     threads: Threads = None,
     context: Context = None,
@@ -49,6 +64,7 @@ def chat(
     grammar: GrammarFile = None,
     lookup: Lookup = False,
     chat_template_kwargs: TemplateVariables = None,
+    verbose: Verbose = False,
 ) -> None:
     """Talk with a model in the terminal.
 
@@ -61,23 +77,31 @@ def chat(
     """
     from phonelm.engine import SamplingOptions
 
-    options = {
+    options: dict[str, Any] = {
         "max_tokens": max_tokens,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
         "min_p": min_p,
+        "typical_p": typical_p,
+        "repeat_penalty": repeat_penalty,
+        "presence_penalty": presence_penalty,
+        "frequency_penalty": frequency_penalty,
+        "repeat_last_n": repeat_last_n,
+        "stop": tuple(stop or ()),
         "seed": seed,
     }
-    SamplingOptions(**options)  # type: ignore[arg-type]
+    SamplingOptions.from_keywords(options)
+    if not reads_terminal():
+        standard_input()
     rule = read_grammar(json_schema, grammar)
     variables = read_variables(chat_template_kwargs)
     turns = {"grammar": rule, "lookup": lookup, "chat_template_kwargs": variables}
     with load_model(model, threads, context, kv, lora) as loaded:
-        conversation = Conversation(loaded, system, options | turns)
+        conversation = Conversation(loaded, system, options | turns, verbose)
         # Refuses a model that cannot chat so before the first question is typed.
         conversation.ids([{"role": "user", "content": "Hello"}])
-        if sys.stdin.isatty():
+        if reads_terminal():
             _say(f"{loaded.path.name}. {_HELP}")
         conversation.run()
 
@@ -85,7 +109,10 @@ def chat(
 class Conversation:
     """The turns so far and the loop that adds to them."""
 
-    def __init__(self, model: Model, system: str | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, model: Model, system: str | None, options: dict[str, Any], verbose: bool = False
+    ) -> None:
+        self._verbose = verbose
         self._model = model
         self._options = options
         self._opening = [{"role": "system", "content": system}] if system else []
@@ -114,7 +141,7 @@ class Conversation:
             for piece in self._stream():
                 pieces.append(piece)
                 print(piece, end="", flush=True)
-            print()
+            print(flush=True)
         except ValueError as error:
             self._turns.pop()
             _say(str(error))
@@ -130,8 +157,11 @@ class Conversation:
             yield from answer
         finally:
             answer.close()
-        if answer.finish_reason == "context":
-            _say("the context is full and cut this answer; /clear starts again")
+        if self._verbose:
+            _say(speed_line(answer))
+        has_grammar = self._options["grammar"] is not None
+        if note := cut_note(answer, self._model.context_length, has_grammar):
+            _say(f"{note}; /clear starts again" if answer.finish_reason == "context" else note)
 
     def _make_room(self) -> None:
         """Forget the oldest turns until the question and an answer of some length fit."""
@@ -142,14 +172,15 @@ class Conversation:
             del self._turns[:2]
             dropped += 1
         if dropped:
-            _say(f"the context is full; forgot the oldest {dropped} question{'s' * (dropped > 1)}")
+            oldest = "question" if dropped == 1 else f"{dropped} questions"
+            _say(f"the context is full; forgot the oldest {oldest}")
 
 
 def _read_line() -> str | None:
     """Return the next line, None at the end; Ctrl-C at the prompt drops what was typed."""
-    if not sys.stdin.isatty():
-        line = sys.stdin.readline()
-        return line.strip() if line else None
+    if not reads_terminal():
+        line = read_line()
+        return None if line is None else line.strip()
     import readline  # noqa: F401  (arrow keys and history for input)
 
     while True:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from phonelm.cli.streams import print_json
+
 
 def data(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.")],
@@ -42,4 +44,4 @@ def data(
         seed=seed,
     )
     manifest = prepare(config, out, TerminalProgress())
-    print(manifest.model_dump_json() if json_ else f"{out}: {manifest.summary}")
+    print_json(manifest.model_dump_json()) if json_ else print(f"{out}: {manifest.summary}")

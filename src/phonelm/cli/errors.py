@@ -13,6 +13,8 @@ from typing import Any
 
 import typer
 
+from phonelm.cli.streams import flush_output
+
 _PYTHONS_TEXT = warnings.formatwarning
 _EXTRA_OF = {
     "torch": "train",
@@ -26,6 +28,12 @@ _EXTRA_OF = {
     "matplotlib": "train",
     "llguidance": "grammar",
 }
+_AFTER_INTERRUPT = {
+    "build": "; the same command resumes",
+    "train": "; the same command resumes",
+    "fit_quality": "; the same command with --resume resumes",
+}
+"""What a verb that was stopped can promise; the others begin anew."""
 
 
 def guarded(verb: Callable[..., None]) -> Callable[..., None]:
@@ -39,12 +47,12 @@ def guarded(verb: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             _leave_quietly()
         except KeyboardInterrupt:
-            print("phonelm: interrupted; the same command resumes or starts again", file=sys.stderr)
+            print(f"phonelm: interrupted{_AFTER_INTERRUPT.get(verb.__name__, '')}", file=sys.stderr)
             raise typer.Exit(1) from None
         except Exception as error:
             if isinstance(error, (typer.Exit, typer.Abort)) or is_usage_error(error):
                 raise
-            report(error)
+            report(flush_output() or error)
             raise typer.Exit(1) from error
 
     return run
@@ -97,10 +105,12 @@ def _explanation(error: Exception) -> str:
 
 
 def _invalid_fields(error: Any) -> str:
+    from phonelm.validation import message_of
+
     problems = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
+        message = message_of(problem)
         problems.append(f"{place}: {message}" if place else message)
     return f"{error.title} is not valid: {'; '.join(problems)}; correct it and run again"
 

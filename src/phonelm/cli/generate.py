@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phonelm.cli.answers import cut_note, speed_line
 from phonelm.cli.grammars import GrammarFile, JsonSchemaFile, Lookup, read_grammar
 from phonelm.cli.options import (
     GENERATE,
     Context,
+    FrequencyPenalty,
     KvType,
     Lora,
     MinP,
     ModelName,
+    PresencePenalty,
+    RepeatLastN,
+    RepeatPenalty,
+    Stop,
     Temperature,
     Threads,
     TopK,
     TopP,
+    TypicalP,
+    Verbose,
     load_model,
 )
+from phonelm.cli.prompts import read_prompt
+from phonelm.cli.streams import print_json
 
 if TYPE_CHECKING:
     from phonelm.engine import Generation
 
 
 def generate(
+    call: typer.Context,
     model: ModelName,
-    prompt: Annotated[str, typer.Option("--prompt", "-p", help="Text to continue; - reads standard input.")],
+    text: Annotated[
+        str | None,
+        typer.Argument(metavar="[PROMPT]", help="Text to continue; - or none reads standard input."),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="The same as an option.")] = None,
+    prompt_file: Annotated[Path | None, typer.Option(help="File with the text to continue.")] = None,
+    parse_special: Annotated[
+        bool, typer.Option("--parse-special", help="Texts of control tokens become those tokens.")
+    ] = False,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", "-n", help="Tokens to make at most.")
     ] = GENERATE.max_tokens,
@@ -37,6 +57,12 @@ def generate(
     top_k: TopK = 0,
     top_p: TopP = GENERATE.top_p,
     min_p: MinP = 0.0,
+    typical_p: TypicalP = 1.0,
+    repeat_penalty: RepeatPenalty = 1.0,
+    presence_penalty: PresencePenalty = 0.0,
+    frequency_penalty: FrequencyPenalty = 0.0,
+    repeat_last_n: RepeatLastN = 64,
+    stop: Stop = None,
     seed: Annotated[int | None, typer.Option(help="Makes the draw repeatable.")] = None,
     threads: Threads = None,
     context: Context = None,
@@ -48,6 +74,7 @@ def generate(
     json_schema: JsonSchemaFile = None,
     grammar: GrammarFile = None,
     lookup: Lookup = False,
+    verbose: Verbose = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of the text.")
     ] = False,
@@ -56,45 +83,60 @@ def generate(
 
     \b
     Example:
-      phonelm generate smollm2-135m-instruct --prompt "Once upon a time" --max-tokens 64 --seed 1
+      phonelm generate smollm2-135m-instruct "Once upon a time" --max-tokens 64 --seed 1
+      git diff | phonelm generate smollm2-135m-instruct --max-tokens 64 --json
       phonelm generate smollm2-135m-instruct --prompt "A pet as JSON: " --json-schema pet.json
     """
-    text = sys.stdin.read() if prompt == "-" else prompt
+    source = read_prompt(call, text, prompt, prompt_file)
     rule = read_grammar(json_schema, grammar)
     with load_model(model, threads, context, kv, lora) as loaded:
-        pieces = loaded.generate(
-            text,
+        run = loaded.generate(
+            source,
             max_tokens=max_tokens,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             min_p=min_p,
+            typical_p=typical_p,
+            repeat_penalty=repeat_penalty,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            repeat_last_n=repeat_last_n,
+            stop=stop or (),
             seed=seed,
             context_overflow="slide" if slide else "stop",
             grammar=rule,
             lookup=lookup,
+            parse_special=parse_special,
         )
         if json_:
-            print(json.dumps(_document(model, text, "".join(pieces), pieces), ensure_ascii=False))
-            return
-        _stream(pieces, loaded.context_length)
+            print_json(json.dumps(_document(model, source, run), ensure_ascii=False))
+        else:
+            _stream(run)
+        if verbose:
+            _say(speed_line(run))
+        if note := cut_note(run, loaded.context_length, rule is not None):
+            _say(f"phonelm: {note}")
 
 
-def _stream(pieces: Generation, context_length: int) -> None:
-    for piece in pieces:
+def _stream(run: Generation) -> None:
+    for piece in run:
         print(piece, end="", flush=True)
-    print()
-    if pieces.finish_reason == "context":
-        print(f"phonelm: the context of {context_length} tokens is full", file=sys.stderr)
+    print(flush=True)
 
 
-def _document(model: str, prompt: str, text: str, run: Any) -> dict[str, Any]:
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _document(model: str, prompt: str, run: Generation) -> dict[str, Any]:
     return {
         "model": model,
         "prompt": prompt,
-        "text": text,
+        "text": run.text,
         "tokens": run.tokens,
         "finish_reason": run.finish_reason,
+        "complete": run.is_complete,
         "prompt_tokens": run.prompt_tokens,
         "completion_tokens": len(run.tokens),
         "prefill_tok_s": round(run.prefill_tokens_per_s, 2),

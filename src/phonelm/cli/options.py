@@ -16,6 +16,18 @@ Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token ea
 TopK = Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: from all.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")]
 MinP = Annotated[float, typer.Option(help="Drop tokens less likely than this share of the best.")]
+TypicalP = Annotated[
+    float, typer.Option(help="Draw from the tokens whose surprise is nearest the mean, up to this share.")
+]
+RepeatPenalty = Annotated[float, typer.Option(help="Above 1, tokens that were there are less likely.")]
+PresencePenalty = Annotated[float, typer.Option(help="Subtracted from the logits of tokens that were there.")]
+FrequencyPenalty = Annotated[float, typer.Option(help="The same for each time they were there.")]
+RepeatLastN = Annotated[int, typer.Option(help="How far back the penalties look; -1: to the beginning.")]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TEXT", help="Text that ends the answer and is no part of it; may be repeated."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say how fast it was, on standard error.")]
 Threads = Annotated[int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")]
 Context = Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")]
 KvType = Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")]

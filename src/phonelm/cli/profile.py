@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from phonelm.cli.streams import print_json
+
 if TYPE_CHECKING:
     from phonelm.profile import DeviceProfile
 
@@ -52,7 +54,7 @@ def profile(
     if out:
         measured.save(out)
     if json_:
-        print(measured.model_dump_json())
+        print_json(measured.model_dump_json())
     else:
         _print_tables(measured)
 

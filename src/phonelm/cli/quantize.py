@@ -23,7 +23,7 @@ class WeightType(str, Enum):
 
 def quantize(
     folder: Annotated[Path, typer.Argument(help="Hugging Face folder of a llama or phonelm checkpoint.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="GGUF file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", "--output", help="GGUF file to write.")],
     type_: Annotated[
         WeightType, typer.Option("--type", help="Type of the layers' matrices.")
     ] = WeightType.q4_0,
@@ -43,7 +43,7 @@ def quantize(
     from phonelm.progress import TerminalProgress
 
     embedding = embedding_type.value if embedding_type else None
-    summary = convert_checkpoint(folder, output, type_.value, embedding, TerminalProgress())
+    summary = convert_checkpoint(folder, out, type_.value, embedding, TerminalProgress())
     if json_:
         print(json.dumps(summary))
         return

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from phonelm.words import counted
+
 if TYPE_CHECKING:
     from phonelm.bench.suite import SuiteRow
 
@@ -49,7 +51,7 @@ def survey(
         written = {"page": str(page), "figures": names, "machine": device.machine.model}
         print(json.dumps({**written, "rows": len(device.rows)}))
     else:
-        print(f"{page}: {len(names)} figures of {len(device.rows)} rows, {device.name}")
+        print(f"{page}: {counted(len(names), 'figure')} of {counted(len(device.rows), 'row')}, {device.name}")
 
 
 def _rows(path: Path | None) -> list[SuiteRow]:

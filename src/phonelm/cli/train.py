@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phonelm.cli.streams import print_json
+
 if TYPE_CHECKING:
     from phonelm.arch import DecoderConfig
 
@@ -56,7 +58,7 @@ def train(
     progress = TerminalProgress()
     result = run(config, _decoder(shape), folder, out, init_from=init_from, progress=progress)
     if json_:
-        print(result.model_dump_json())
+        print_json(result.model_dump_json())
     else:
         print(f"{out}: {result.bits_per_byte:.3f} bits per byte, {result.tokens:,} tokens")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from phonelm.ranges import INT32_MAX, INT64_MAX
+
 STDLIB = "python-stdlib"
 
 
@@ -15,15 +17,15 @@ class DataConfig(BaseModel):
     source: str | tuple[str, ...] = STDLIB
     """`python-stdlib`, a folder, a file (.txt .md .py .jsonl .jsonl.xz .jsonl.zst .jsonl.gz .parquet),
     `hf:NAME` or `hf:NAME:CONFIGURATION`; or several of these."""
-    vocab_size: int = Field(default=4096, ge=259)
+    vocab_size: int = Field(default=4096, ge=259, le=INT32_MAX)
     """Tokens of the byte-level BPE vocabulary: 3 special ones, 256 bytes, and merges."""
     valid_fraction: float = Field(default=0.02, gt=0, le=0.5)
     """Share of the documents that is held out."""
-    max_bytes: int | None = Field(default=None, gt=0)
+    max_bytes: int | None = Field(default=None, gt=0, le=INT64_MAX)
     """Stop after this much text (UTF-8, duplicates not counted); `None`: take all."""
-    tokenizer_bytes: int = Field(default=8_000_000, gt=0)
+    tokenizer_bytes: int = Field(default=8_000_000, gt=0, le=INT64_MAX)
     """Text, from the start of the corpus, on which the vocabulary is learnt."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=INT64_MAX)
     """Of the split and of the order of the batches."""
 
     @field_validator("source", mode="before")

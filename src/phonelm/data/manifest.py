@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from phonelm.data.batches import Windows
 from phonelm.data.shards import Shard, open_shards
 from phonelm.files import read_json
+from phonelm.words import counted
 
 MANIFEST_FILE = "data.json"
 
@@ -46,7 +47,7 @@ class DataManifest(BaseModel):
         documents = self.train.documents + self.valid.documents
         density = self.train.bytes / max(1, self.train.tokens)
         return (
-            f"{documents:,} documents, {self.train.tokens:,} tokens to train on, "
+            f"{counted(documents, 'document')}, {counted(self.train.tokens, 'token')} to train on, "
             f"{self.valid.tokens:,} held out, {density:.2f} bytes per token"
         )
 

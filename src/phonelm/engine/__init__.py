@@ -5,10 +5,11 @@ from phonelm.engine.batch import Completion
 from phonelm.engine.chat_template import ChatTemplate
 from phonelm.engine.constraint import Constraint
 from phonelm.engine.file_warnings import ModelFileWarning
-from phonelm.engine.generation import Generation, SamplingOptions
+from phonelm.engine.generation import Generation
 from phonelm.engine.grammar import Grammar
 from phonelm.engine.loading import load, resolve
 from phonelm.engine.model import Model
+from phonelm.engine.sampling import SamplingOptions
 from phonelm.engine.session import Session
 from phonelm.engine.tokenizer import Tokenizer
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonelm.engine.conversions import converted
+from phonelm.ranges import is_real
 
 if TYPE_CHECKING:
     from phonelm import _native
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 AdapterSource = str | Path | tuple[str | Path, float]
 """A GGUF adapter or a peft folder, alone or with a factor for what it adds."""
+_MAX_SCALE = 1e6
 
 
 def load_adapters(
@@ -49,8 +50,10 @@ def parse_adapter(text: str) -> AdapterSource:
 
 def _with_scale(source: AdapterSource) -> tuple[str | Path, float]:
     path, scale = source if isinstance(source, tuple) else (source, 1.0)
-    if not math.isfinite(scale) or abs(scale) > 1e6:
-        raise ValueError(f"the scale of adapter {path} is {scale}; give a number, such as 1.0")
+    if not is_real(scale, -_MAX_SCALE, _MAX_SCALE):
+        raise ValueError(
+            f"the scale of adapter {path} is {scale}; give a number, such as 1.0, up to {_MAX_SCALE:g}"
+        )
     return path, float(scale)
 
 

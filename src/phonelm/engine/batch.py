@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phonelm._native import CHUNK_TOKENS
-from phonelm.engine.generation import FinishReason, SamplingOptions, new_sampler
+from phonelm.engine.generation import FinishReason
+from phonelm.engine.sampling import SamplingOptions, new_sampler
 from phonelm.engine.streaming import TextStream
 
 if TYPE_CHECKING:

@@ -1,15 +1,14 @@
-"""One run of generation: sampling options, the loop over tokens, and what it took."""
+"""One run of generation: the loop over tokens, and what it took."""
 
 from __future__ import annotations
 
-import math
-import secrets
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Literal
 
 from phonelm.engine.decoding import Decoder
+from phonelm.engine.sampling import SamplingOptions, new_sampler
 from phonelm.engine.streaming import TextStream
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from phonelm import _native
@@ -17,68 +16,10 @@ if TYPE_CHECKING:
     from phonelm.engine.tokenizer import Tokenizer
 
 FinishReason = Literal["stop", "length", "context", "constraint", "cancelled"]
-ContextOverflow = Literal["stop", "slide"]
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How the next token is drawn and where generation ends.
-
-    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 keep all tokens. `seed` None draws one.
-    `stop` texts end the answer and are not part of it. `max_tokens` None: until the context is full.
-    `context_overflow` "slide" forgets the oldest tokens but the first ones when the context is full, and goes
-    on; "stop" ends there. Raises `ValueError` for a value out of range.
-    """
-
-    max_tokens: int | None = None
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    context_overflow: ContextOverflow = "stop"
-
-    def __post_init__(self) -> None:
-        _require(
-            math.isfinite(self.temperature) and self.temperature >= 0,
-            f"temperature is {self.temperature}; give 0 (greedy) or a positive number",
-        )
-        _require(self.top_k >= 0, f"top_k is {self.top_k}; give 0 (all tokens) or a positive number")
-        _require(0 < self.top_p <= 1, f"top_p is {self.top_p}; give a number above 0 and at most 1")
-        _require(0 <= self.min_p < 1, f"min_p is {self.min_p}; give a number from 0 to below 1")
-        _require(
-            self.max_tokens is None or self.max_tokens >= 1,
-            f"max_tokens is {self.max_tokens}; give 1 or more",
-        )
-        _require(
-            self.context_overflow in ("stop", "slide"),
-            f"context_overflow is {self.context_overflow!r}; give 'stop' or 'slide'",
-        )
-        _require(all(self.stop), "a stop text is empty; leave it out or give some text")
-        if self.seed is None:
-            object.__setattr__(self, "seed", secrets.randbits(32))
-        _require(0 <= (self.seed or 0) < 2**64, f"seed is {self.seed}; give a number from 0 to 2^64 - 1")
-
-    @classmethod
-    def from_keywords(cls, options: Mapping[str, Any], **defaults: Any) -> SamplingOptions:
-        """Return the options that a method was given as keywords; `stop` may be one text.
-
-        `defaults` are the method's own. Raises `ValueError` as the class does, `TypeError` for a keyword that
-        is no option.
-        """
-        merged = {**defaults, **options}
-        stop = merged.get("stop", ())
-        return cls(**{**merged, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
 
 
 class Generation(Iterator[str]):
-    """Pieces of text as they are made; whole characters only.
+    """Pieces of text as they are made, whole characters only; `text` is all of it.
 
     While and after it runs: `tokens` (ids made so far, without the one that ended it), `finish_reason`
     ("stop": the model, a stop text or the grammar's end ended it; "length": `max_tokens`; "context": the
@@ -109,9 +50,33 @@ class Generation(Iterator[str]):
             session, prompt, new_sampler(options), tokenizer, constraint=constraint, lookup=lookup
         )
         self._pieces = self._run()
+        self._made: list[str] = []
+        self._has_rule = constraint is not None
+        self._met_stop_text = False
 
     def __next__(self) -> str:
-        return next(self._pieces)
+        piece = next(self._pieces)
+        self._made.append(piece)
+        return piece
+
+    def __repr__(self) -> str:
+        return f"<Generation: {counted(len(self.tokens), 'token')}, finish_reason={self.finish_reason!r}>"
+
+    @property
+    def text(self) -> str:
+        """The whole text; a run that has not ended runs to its end first."""
+        for _piece in self:
+            pass
+        return "".join(self._made)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the text came to its own end: under a grammar, one that the grammar allows.
+
+        False while it runs, and where `max_tokens`, the context, a `cancel` or, under a grammar, a stop text
+        cut it.
+        """
+        return self.finish_reason == "stop" and not (self._has_rule and self._met_stop_text)
 
     def close(self) -> None:
         """End the run now; what was made so far stays."""
@@ -190,6 +155,7 @@ class Generation(Iterator[str]):
 
     def _end_after_token(self, stream: TextStream, ended: FinishReason | None) -> FinishReason | None:
         if stream.stopped:
+            self._met_stop_text = True
             return "stop"
         if self._decoder.is_cancelled:
             return "cancelled"
@@ -199,16 +165,3 @@ class Generation(Iterator[str]):
     def _tokens_left(self) -> int | None:
         limit = self.options.max_tokens
         return None if limit is None else limit - len(self.tokens)
-
-
-def new_sampler(options: SamplingOptions) -> _native.Sampler:
-    """Return the sampler that the options describe."""
-    from phonelm import _native
-
-    return _native.Sampler(
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        seed=options.seed or 0,
-    )

@@ -13,6 +13,8 @@ from phonelm.engine.grammar_vocabulary import import_llguidance
 if TYPE_CHECKING:
     from phonelm.engine.tokenizer import Tokenizer
 
+_SHOWN = 60
+"""Characters of a grammar that stand for it."""
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
 _JSON_DEFAULTS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """JSON on one line, as `json.dumps` writes it: an unconstrained model may fill an answer with white space."""
@@ -75,6 +77,10 @@ class Grammar:
     def constraint(self, tokenizer: Tokenizer) -> GrammarConstraint:
         """Return the state of one answer's start, for a model's tokens."""
         return GrammarConstraint(import_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source))
+
+    def __repr__(self) -> str:
+        shown = self._source if len(self._source) <= _SHOWN else self._source[:_SHOWN] + "..."
+        return f"<Grammar: {shown}>"
 
 
 class GrammarConstraint:

@@ -15,11 +15,13 @@ from phonelm.engine.batch import Completion, run_batch
 from phonelm.engine.chat_input import Message, merged_variables
 from phonelm.engine.constraint import Constraint
 from phonelm.engine.file_warnings import warn_of_guesses
-from phonelm.engine.generation import ContextOverflow, Generation, SamplingOptions
+from phonelm.engine.generation import Generation
 from phonelm.engine.grammar import Grammar, rule_of
+from phonelm.engine.sampling import ContextOverflow, SamplingOptions
 from phonelm.engine.session import Session, take_variables
 from phonelm.engine.session_pool import SessionPool
 from phonelm.engine.tokenizer import Tokenizer
+from phonelm.ranges import is_whole, require_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from phonelm import _native
     from phonelm.arch import DecoderConfig
 
-_LONGEST_CONTEXT = 2**31 - 1
-"""What the native core can count."""
 _LEAST_CAPACITY = 256
 """Tokens that a session has room for at least, where the context allows it."""
 
@@ -78,12 +78,12 @@ class Model:
     ) -> None:
         from phonelm import _native
 
-        if idle_sessions < 0:
+        if not is_whole(idle_sessions, 0, None):
             raise ValueError(f"idle_sessions is {idle_sessions}; give 0 (keep none) or more")
-        if num_threads is not None and not 1 <= num_threads <= _native.MAX_THREADS:
+        if num_threads is not None and not is_whole(num_threads, 1, _native.MAX_THREADS):
             raise ValueError(f"threads is {num_threads}; take 1 to {_native.MAX_THREADS}")
         # Natively it only counts for the memory that sessions will take; it is checked below.
-        planned = min(max(context_length or 0, 0), _LONGEST_CONTEXT)
+        planned = int(context_length or 0) if is_whole(context_length, 1) else 0
         self.path = Path(path)
         self._native: _native.Model | None = _native.Model.load(
             str(path), isa or "", num_threads, sparse_ffn, planned, kv_type
@@ -126,7 +126,11 @@ class Model:
         self._pool.clear()
 
     def logits(self, ids: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return the logits after each token, float32 [len(ids), vocab]."""
+        """Return the logits after each token, float32 [len(ids), vocab].
+
+        The tokens of a text are those of `tokenizer.encode_prompt`. Raises `ValueError` for a text, and as
+        `generate` does.
+        """
         tokens = self._checked_ids(ids)
         return self._new_session(len(tokens)).prefill_logits(tokens)
 
@@ -139,18 +143,25 @@ class Model:
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
+        typical_p: float = 1.0,
+        repeat_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        repeat_last_n: int = 64,
         seed: int | None = None,
         stop: Sequence[str] = (),
         context_overflow: ContextOverflow = "stop",
         grammar: Grammar | None = None,
         constraint: Constraint | None = None,
         lookup: bool = False,
+        parse_special: bool = False,
     ) -> Generation:
-        """Continue a text (or token ids); iterate over the result for pieces of text.
+        """Continue a text (or token ids); iterate over the result for pieces of text, or take its `text`.
 
         Options as in `SamplingOptions`. The text follows `grammar`, or a custom `constraint`. `lookup`
-        drafts tokens from repeated text, which changes the speed but no token. Raises `ValueError`
-        for an empty prompt, one longer than the context (unless that slides), and an option out of range.
+        drafts tokens from repeated text, which changes the speed but no token. `parse_special` makes the
+        texts of special tokens in the prompt those tokens. Raises `ValueError` for an empty prompt, one
+        longer than the context (unless that slides), and an option out of range.
         """
         options = SamplingOptions.from_keywords(
             {
@@ -159,16 +170,27 @@ class Model:
                 "top_k": top_k,
                 "top_p": top_p,
                 "min_p": min_p,
+                "typical_p": typical_p,
+                "repeat_penalty": repeat_penalty,
+                "presence_penalty": presence_penalty,
+                "frequency_penalty": frequency_penalty,
+                "repeat_last_n": repeat_last_n,
                 "seed": seed,
                 "stop": stop,
                 "context_overflow": context_overflow,
             }
         )
         rule = rule_of(self.tokenizer, grammar, constraint)
-        return self._generation(self._prompt_ids(prompt, options), options, rule, lookup)
+        ids = self._prompt_ids(prompt, options, parse_special)
+        return self._generation(ids, options, rule, lookup)
 
     def generate_batch(
-        self, prompts: Sequence[str | Sequence[int]], *, batch_size: int = 8, **options: Any
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        *,
+        batch_size: int = 8,
+        parse_special: bool = False,
+        **options: Any,
     ) -> list[Completion]:
         """Continue several texts (or token ids) together, and return their continuations in order.
 
@@ -177,10 +199,10 @@ class Model:
         `max_tokens` being 256 if not given; `seed` is every text's. Raises `ValueError` as `generate` does,
         before anything is evaluated.
         """
-        if batch_size < 1:
+        if not is_whole(batch_size, 1, None):
             raise ValueError(f"batch_size is {batch_size}; give 1 or more")
         sampling = SamplingOptions.from_keywords(options, max_tokens=256)
-        ids = [self._prompt_ids(prompt, sampling) for prompt in prompts]
+        ids = [self._prompt_ids(prompt, sampling, parse_special) for prompt in prompts]
         return run_batch(
             ids, self.tokenizer, sampling, batch_size, lambda one: self._take(one, sampling), self._keep
         )
@@ -241,8 +263,9 @@ class Model:
         stay and the oldest of the others leave when the context is full. Raises `ValueError` for a context
         that is longer than the model's, too short to slide, or does not fit into the memory left.
         """
-        sinks = num_sinks if _is_sliding(context_overflow) else None
-        return Session(self.tokenizer, self._new_session(context_length or self.context_length, sinks))
+        sinks = require_whole("num_sinks", num_sinks, 0) if _is_sliding(context_overflow) else None
+        length = self.context_length if context_length is None else self._checked_context(context_length)
+        return Session(self.tokenizer, self._new_session(length, sinks))
 
     def restore_session(self, path: str | Path, *, context_length: int | None = None) -> Session:
         """Return a saved session as it was; `context_length` None is that of the saved one.
@@ -250,7 +273,8 @@ class Model:
         Raises `FileNotFoundError` for no file; `ValueError` for one that is no session, damaged, or of
         another model or other adapters, and for a context that does not fit.
         """
-        native = self.native.restore_session(str(path), context_length or 0, self._adapters)
+        length = 0 if context_length is None else self._checked_context(context_length)
+        native = self.native.restore_session(str(path), length, self._adapters)
         return Session(self.tokenizer, native)
 
     def chat_ids(
@@ -292,6 +316,10 @@ class Model:
         self._adapters = None
         self._pool.clear()
 
+    def __repr__(self) -> str:
+        state = f"context {self.context_length:,}" if self._native else "closed"
+        return f"<Model: {self.path.name}, {state}>"
+
     def __enter__(self) -> Model:
         return self
 
@@ -306,21 +334,18 @@ class Model:
 
     def _checked_context(self, wanted: int | None) -> int:
         longest = self._trained_context
-        if wanted is not None and not 1 <= wanted <= longest:
+        if wanted is None:
+            return longest
+        if not is_whole(wanted, 1, longest):
             raise ValueError(
                 f"context length {wanted} is out of range; this model takes 1 to {longest} tokens"
             )
-        return wanted or longest
+        return int(wanted)
 
     def _checked_ids(self, ids: Sequence[int] | NDArray[np.integer], slides: bool = False) -> list[int]:
-        tokens = [int(token) for token in ids]
-        vocab = self.tokenizer.vocab_size
+        tokens = self.tokenizer.checked_ids(ids)
         if not tokens:
             raise ValueError("the prompt is empty; give at least one token of text")
-        if min(tokens) < 0 or max(tokens) >= vocab:
-            raise ValueError(
-                f"token ids go from {min(tokens)} to {max(tokens)}; this model has 0 to {vocab - 1}"
-            )
         if len(tokens) > self.context_length and not slides:
             raise ValueError(
                 f"the prompt has {len(tokens)} tokens and the context holds {self.context_length}; shorten it"
@@ -349,8 +374,10 @@ class Model:
         # The continuation may melt into the context's last token; then it is tokenized apart.
         return before, after or self.tokenizer.encode(continuation)
 
-    def _prompt_ids(self, prompt: str | Sequence[int], options: SamplingOptions) -> list[int]:
-        ids = self.tokenizer.encode_prompt(prompt) if isinstance(prompt, str) else prompt
+    def _prompt_ids(
+        self, prompt: str | Sequence[int], options: SamplingOptions, parse_special: bool = False
+    ) -> list[int]:
+        ids = self.tokenizer.encode_prompt(prompt, parse_special) if isinstance(prompt, str) else prompt
         return self._checked_ids(ids, slides=options.context_overflow == "slide")
 
     def _generation(

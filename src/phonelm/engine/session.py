@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from phonelm._native import CHUNK_TOKENS
 from phonelm.engine.chat_input import Message, merged_variables
 from phonelm.engine.constraint import Constraint
-from phonelm.engine.generation import Generation, SamplingOptions
+from phonelm.engine.generation import Generation
 from phonelm.engine.grammar import Grammar, rule_of
+from phonelm.engine.sampling import SamplingOptions
 from phonelm.engine.session_pool import common_prefix
+from phonelm.ranges import require_whole
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from phonelm import _native
@@ -55,13 +58,13 @@ class Session:
         """Number of tokens so far, those that the context has slid past included."""
         return len(self.tokens)
 
-    def evaluate(self, text: str | Sequence[int]) -> None:
+    def evaluate(self, text: str | Sequence[int], *, parse_special: bool = False) -> None:
         """Append a text (or token ids) without generating, such as a prefix to save or fork.
 
         Raises `ValueError` for one that does not fit into a context that stops.
         """
         self._settle()
-        new = self._encoded(text)
+        new = self._encoded(text, parse_special)
         for at in range(0, len(new), CHUNK_TOKENS):
             self.native.prefill(new[at : at + CHUNK_TOKENS])
         self._known = self.native.tokens
@@ -73,13 +76,14 @@ class Session:
         grammar: Grammar | None = None,
         constraint: Constraint | None = None,
         lookup: bool = False,
+        parse_special: bool = False,
         **options: Any,
     ) -> Generation:
         """Continue the text so far with `text` (or token ids) put after it; options as `Model.generate`."""
         rule = rule_of(self._tokenizer, grammar, constraint)
         options = {"max_tokens": 256, **options}
         self._settle()
-        return self._start(self._known + self._encoded(text), options, rule, lookup)
+        return self._start(self._known + self._encoded(text, parse_special), options, rule, lookup)
 
     def chat(
         self,
@@ -109,19 +113,22 @@ class Session:
     def truncate(self, position: int) -> None:
         """Forget the tokens from `position` on; `ValueError` for a place ahead or that has slid out."""
         self._settle()
-        self.native.truncate(position)
+        self.native.truncate(require_whole("position", position, 0))
         self._known = self.native.tokens
 
     def fork(self, context_length: int | None = None) -> Session:
         """Return an independent session that begins with the same tokens; `ValueError` once it has slid."""
         self._settle()
-        length = self.native.context_length if context_length is None else context_length
+        length = self.native.context_length
+        if context_length is not None:
+            length = require_whole("context length", context_length, 1)
         return Session(self._tokenizer, self.native.fork(self.native.position, length))
 
     def save(self, path: str | Path) -> None:
-        """Write the session to a file, whole or not at all; `OSError` where that fails.
+        """Write the session to a file, whole or not at all. A link stays; the file it leads to is replaced.
 
-        `Model.restore_session` continues from it bit for bit.
+        `Model.restore_session` continues from it bit for bit. Raises `OSError` where that fails, `ValueError`
+        for a device or a pipe.
         """
         self._settle()
         self.native.save(str(path))
@@ -131,6 +138,9 @@ class Session:
         self._end_run()
         self._session = None
 
+    def __repr__(self) -> str:
+        return f"<Session: {counted(self.position, 'token')}{'' if self._session else ', closed'}>"
+
     def __enter__(self) -> Session:
         return self
 
@@ -139,10 +149,11 @@ class Session:
     ) -> None:
         self.close()
 
-    def _encoded(self, text: str | Sequence[int]) -> list[int]:
+    def _encoded(self, text: str | Sequence[int], parse_special: bool) -> list[int]:
         if not isinstance(text, str):
-            return [int(token) for token in text]
-        return self._tokenizer.encode(text) if self._known else self._tokenizer.encode_prompt(text)
+            return self._tokenizer.checked_ids(text)
+        encode = self._tokenizer.encode if self._known else self._tokenizer.encode_prompt
+        return encode(text, parse_special)
 
     def _start(
         self, ids: list[int], options: dict[str, Any], rule: Constraint | None, lookup: bool

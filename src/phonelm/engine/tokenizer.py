@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 from phonelm.engine.chat_input import ChatInput, Message, merged_variables
 from phonelm.engine.chat_template import CHATML, DEFAULT, ChatTemplate, template_sources
 from phonelm.engine.control_text import ControlTexts, plain_spans, to_bytes
+from phonelm.ranges import require_whole
+from phonelm.words import counted
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from phonelm import _native
 
 
@@ -21,6 +26,9 @@ class Tokenizer:
         self._native = native
         self._metadata = metadata
         self._stop_ids = frozenset(native.stop_ids)
+
+    def __repr__(self) -> str:
+        return f"<Tokenizer: {counted(self.vocab_size, 'token')}>"
 
     @property
     def vocab_size(self) -> int:
@@ -58,13 +66,20 @@ class Tokenizer:
         wanted = self._native.add_bos and self.bos_id >= 0 and ids[:1] != [self.bos_id]
         return [self.bos_id, *ids] if wanted else ids
 
+    def checked_ids(self, ids: Sequence[int] | NDArray[np.integer]) -> list[int]:
+        """Return token ids as a list. Raises `ValueError` for a text, for what is none, and out of range."""
+        if isinstance(ids, (str, bytes)):
+            raise ValueError("this is a text; give its token ids, tokenizer.encode_prompt(text)")
+        low, high = 0, self.vocab_size - 1
+        return [require_whole("a token id", token, low, high) for token in ids]
+
     def decode(self, ids: Sequence[int], with_special: bool = False) -> str:
         """Return the text of `ids`; bytes that are not UTF-8 become U+FFFD, special tokens nothing."""
-        return self._native.decode(list(ids), with_special).decode("utf-8", "replace")
+        return self._native.decode(self.checked_ids(ids), with_special).decode("utf-8", "replace")
 
     def token_bytes(self, token: int, with_special: bool = False) -> bytes:
         """Return the bytes of one token, which may be part of a character."""
-        return self._native.token_bytes(token, with_special)
+        return self._native.token_bytes(require_whole("a token id", token, 0), with_special)
 
     @cached_property
     def grammar_vocabulary(self) -> Any:

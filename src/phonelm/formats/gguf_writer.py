@@ -89,7 +89,10 @@ def _header(metadata: Mapping[str, Any], tensors: list[tuple[str, LazyTensor]]) 
     metadata = {"general.alignment": ALIGNMENT, **metadata}
     parts = [b"GGUF", struct.pack("<IQQ", 3, len(tensors), len(metadata))]
     for key, value in metadata.items():
-        parts += [_string(key), _value(key, value)]
+        try:
+            parts += [_string(key), _value(key, value)]
+        except (struct.error, OverflowError) as error:
+            raise ValueError(f"metadata {key!r} has a number that GGUF cannot hold: {error}") from error
     offset = 0
     for name, tensor in tensors:
         dimensions = tensor.shape[::-1]

@@ -18,6 +18,7 @@ from phonelm.pipeline.stage import Context, Outcome, Stage
 from phonelm.profile import DeviceProfile, profile_device
 from phonelm.search import Design, search
 from phonelm.train.config import TrainConfig
+from phonelm.words import counted
 
 
 def _machine(_recipe: Recipe) -> list[str]:
@@ -31,7 +32,7 @@ def _profile(context: Context) -> Outcome:
     memory = max(b.bytes_per_s for b in profile.bandwidth if b.buffer_bytes > 2**27)
     cache = max(b.bytes_per_s for b in profile.bandwidth if b.buffer_bytes <= 2**27)
     return Outcome(
-        f"{profile.machine.model}, {profile.isa}, {profile.num_threads} threads; reads "
+        f"{profile.machine.model}, {profile.isa}, {counted(profile.num_threads, 'thread')}; reads "
         f"{cache / 1e9:.0f} GB/s from cache, {memory / 1e9:.0f} GB/s from memory",
         profile.model_dump(mode="json"),
     )

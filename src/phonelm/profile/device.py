@@ -11,6 +11,7 @@ from phonelm.devices import MachineInfo
 from phonelm.files import read_json, write_json
 from phonelm.profile.conditions import Conditions
 from phonelm.profile.grid import CostGrid
+from phonelm.validation import message_of
 
 FORMAT_VERSION = 3
 """Raised with the fields below; a profile of another version is measured again."""
@@ -90,6 +91,6 @@ class DeviceProfile(_Record):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ValueError(
-                f"{path} is not a device profile of this version ({where}: {first['msg']}); "
+                f"{path} is not a device profile of this version ({where}: {message_of(first)}); "
                 "measure again with `phonelm profile`"
             ) from error

@@ -64,6 +64,10 @@ def profile_device(
     key = [FORMAT_VERSION, machine.fingerprint, device.kernels, isa, config.block_type, config.head_type]
     path = cache_folder() / "profiles" / f"{fingerprint([*key, config.quick, threads])}.json"
     if not fresh and (kept := _kept(path)):
+        made_at = str(kept.made.get("made_at", ""))[:10]
+        progress.line(
+            f"  the profile of {made_at}, kept at {path}; to measure again: phonelm profile --fresh"
+        )
         return kept
     begin = time.perf_counter()
     profile = _measure(config, device, machine, isa, threads, progress)

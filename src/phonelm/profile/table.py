@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from phonelm.profile.device import DeviceProfile, PhaseCosts
 from phonelm.profile.grid import CostGrid
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,10 +29,12 @@ def machine_lines(profile: DeviceProfile) -> list[str]:
     caches = ", ".join(f"{name} {size // 1024:,} KiB" for name, size in machine.caches_bytes.items())
     return [
         " · ".join(
-            part for part in (machine.model, machine.system, f"{machine.num_cores} cores", caches) if part
+            part
+            for part in (machine.model, machine.system, counted(machine.num_cores, "core"), caches)
+            if part
         ),
-        f"instruction sets {', '.join(machine.isas)}; measured {profile.isa} with {profile.num_threads} "
-        f"threads, {profile.num_passes} times",
+        f"instruction sets {', '.join(machine.isas)}; measured {profile.isa} with "
+        f"{counted(profile.num_threads, 'thread')}, {counted(profile.num_passes, 'time')}",
         f"usual state: {state.bytes_per_s / 1e9:.1f} GB/s and {state.ops_per_s / 1e12:.2f} int8 TOPS, in "
         f"{state.usual_share:.0%} of the probes; repeats lie {profile.spread:.0%} apart, drift "
         f"{state.drift:+.0%}",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from phonelm.ranges import INT32_MAX, INT64_MAX
 from phonelm.search.choice import Preference
 from phonelm.search.cost import Request
 from phonelm.search.counts import read_count
@@ -20,16 +21,16 @@ LIMITS = ("max_decode_ms", "max_prefill_ms", "max_memory_mb")
 class SearchConfig(BaseModel):
     """The budget, what the model will be asked, and the space."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    params: int
+    params: int = Field(le=INT64_MAX)
     """Total parameters, embedding included; `4.7M` and `0.5B` are understood."""
     tolerance: float = Field(default=0.02, gt=0, lt=1)
-    vocab_size: int | None = Field(default=None, ge=256)
+    vocab_size: int | None = Field(default=None, ge=256, le=INT32_MAX)
     """Takes the place of the space's vocabularies."""
-    context_length: int = Field(default=512, gt=0)
-    prompt_tokens: int = Field(default=128, gt=0)
-    output_tokens: int = Field(default=128, gt=0)
+    context_length: int = Field(default=512, gt=0, le=INT32_MAX)
+    prompt_tokens: int = Field(default=128, gt=0, le=INT32_MAX)
+    output_tokens: int = Field(default=128, gt=0, le=INT32_MAX)
     max_decode_ms: float | None = Field(default=None, gt=0)
     max_prefill_ms: float | None = Field(default=None, gt=0)
     max_memory_mb: float | None = Field(default=None, gt=0)

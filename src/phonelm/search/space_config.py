@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from phonelm.ranges import INT32_MAX
+
 FfnName = Literal["gated silu", "gated relu", "plain relu2"]
 TypePair = Literal[
     "q4_0/q8_0", "q4_0/q4_0", "q4_0/q4_1", "q4_1/q8_0", "q4_1/q4_0", "q4_1/q4_1",
@@ -21,6 +23,8 @@ BLOCK = 32
 """Columns of a quantized block."""
 TILE = 16
 """Rows the kernels take at a time."""
+LARGEST = 1 << 20
+"""Of a dimension: as much as the runtime's measuring protocol takes."""
 
 
 class Range(BaseModel):
@@ -28,9 +32,9 @@ class Range(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min: int = Field(gt=0)
-    max: int = Field(gt=0)
-    step: int = Field(default=1, gt=0)
+    min: int = Field(gt=0, le=LARGEST)
+    max: int = Field(gt=0, le=LARGEST)
+    step: int = Field(default=1, gt=0, le=LARGEST)
 
     @model_validator(mode="after")
     def _ordered(self) -> Range:
@@ -69,7 +73,8 @@ def _numbers(value: Any) -> list[int]:
 
 
 Ratio = Annotated[
-    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_not_empty)
+    tuple[Annotated[float, Field(gt=0, le=LARGEST)], Annotated[float, Field(gt=0, le=LARGEST)]],
+    AfterValidator(_not_empty),
 ]
 Blocks = _multiples(BLOCK, "a quantized block")
 Tiles = _multiples(TILE, "the kernels' tile of rows")
@@ -99,7 +104,7 @@ class SpaceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    vocab: list[Annotated[int, Field(ge=256)]] = _shipped("vocab", min_length=1)
+    vocab: list[Annotated[int, Field(ge=256, le=INT32_MAX)]] = _shipped("vocab", min_length=1)
     types: list[TypePair] = _shipped("types", min_length=1)
     hidden: Annotated[Range, Blocks] = _shipped("hidden")
     layers: Range = _shipped("layers")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonelm.data.tokenizer import TOKENIZER_FILES, special_ids
+from phonelm.files import atomic_path
 
 if TYPE_CHECKING:
     from phonelm.train.model import PhoneLMForCausalLM
@@ -51,4 +52,5 @@ def save_checkpoint(model: PhoneLMForCausalLM, data_folder: Path, folder: Path) 
         for file in TOKENIZER_FILES:
             shutil.copyfile(data_folder / file, staging / file)
         for path in sorted(staging.iterdir()):
-            path.replace(folder / path.name)
+            with atomic_path(folder / path.name) as temporary:
+                shutil.move(path, temporary)

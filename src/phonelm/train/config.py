@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from phonelm.ranges import INT32_MAX, INT64_MAX
+
 
 class TrainConfig(BaseModel):
     """One stage of training: schedule, batch, optimizer, and how it reports.
@@ -16,19 +18,19 @@ class TrainConfig(BaseModel):
     nothing else and starts from the stable one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(gt=0)
+    steps: int = Field(gt=0, le=INT32_MAX)
     """Optimizer steps of this run."""
-    batch_size: int = Field(default=32, gt=0)
+    batch_size: int = Field(default=32, gt=0, le=INT32_MAX)
     """Sequences per step."""
-    sequence_length: int = Field(default=256, gt=1)
+    sequence_length: int = Field(default=256, gt=1, le=INT32_MAX)
     """Tokens a sequence; at most the decoder's context."""
-    micro_batch_size: int | None = Field(default=None, gt=0)
+    micro_batch_size: int | None = Field(default=None, gt=0, le=INT32_MAX)
     """Sequences in memory at a time (gradients add up to `batch_size`); `None`: the whole batch."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    decay_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=INT32_MAX)
+    decay_steps: int = Field(default=0, ge=0, le=INT32_MAX)
     final_learning_rate: float = Field(default=0.01, ge=0, le=1)
     """Share of the learning rate at the end of the decay."""
     weight_decay: float = Field(default=0.1, ge=0)
@@ -45,21 +47,21 @@ class TrainConfig(BaseModel):
     """Compile the model first: about half a minute on two cores, then about a tenth faster there."""
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer in memory."""
-    num_threads: int | None = Field(default=None, gt=0)
+    num_threads: int | None = Field(default=None, gt=0, le=INT32_MAX)
     """CPU threads; `None`: torch's default."""
-    seed: int = 0
-    log_every: int | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=-INT64_MAX, le=INT64_MAX)
+    log_every: int | None = Field(default=None, gt=0, le=INT32_MAX)
     """Steps a line of progress covers; `None`: a fortieth of the run."""
-    validate_every: int | None = Field(default=None, gt=0)
+    validate_every: int | None = Field(default=None, gt=0, le=INT32_MAX)
     """Steps between validations (there is always one at the end); `None`: a quarter of the run."""
-    valid_tokens: int = Field(default=65536, gt=0)
+    valid_tokens: int = Field(default=65536, gt=0, le=INT32_MAX)
     """Tokens of the held-out part that a validation reads, from its start."""
     sample_prompts: tuple[str, ...] = ("def ", "The ")
     """Beginnings that the model continues after each validation."""
-    sample_tokens: int = Field(default=48, ge=0)
+    sample_tokens: int = Field(default=48, ge=0, le=INT32_MAX)
     save_every_s: float = Field(default=60.0, gt=0)
     """Seconds between saves of the training state."""
-    save_every_steps: int | None = Field(default=None, gt=0)
+    save_every_steps: int | None = Field(default=None, gt=0, le=INT32_MAX)
     """Steps between saves, beside `save_every_s`."""
 
     @model_validator(mode="after")

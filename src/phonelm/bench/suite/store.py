@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from phonelm.bench.suite.result import SuiteRow
 from phonelm.devices import MachineInfo
 from phonelm.files import write_text
+from phonelm.validation import message_of
+from phonelm.words import counted
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,10 @@ class Device:
     @property
     def name(self) -> str:
         """The machine, and what was forced on it."""
-        forced = [f"{value} threads" if name == "threads" else str(value) for name, value in self.settings]
+        forced = [
+            counted(int(value), "thread") if name == "threads" else str(value)
+            for name, value in self.settings
+        ]
         return ", ".join([self.machine.model, *forced])
 
     @property
@@ -36,10 +41,15 @@ class Device:
 
 
 def read_rows(path: Path | str) -> list[SuiteRow]:
-    """All rows of a file; none where there is no file. Raises `ValueError` that names the broken line."""
+    """All rows of a file; none where there is no file.
+
+    Raises `ValueError` for what is no plain file, and naming the line that is broken.
+    """
     path = Path(path)
     if not path.exists():
         return []
+    if not path.is_file():
+        raise ValueError(f"{path} is no file that keeps rows; give another path")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -54,7 +64,7 @@ def _row(path: Path, number: int, line: str) -> SuiteRow:
         problem = str(error)
     except ValidationError as error:
         first = error.errors()[0]
-        problem = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        problem = f"{'.'.join(str(part) for part in first['loc'])}: {message_of(first)}"
     raise ValueError(
         f"{path}, line {number}, is not a row of this version of the suite ({problem}); "
         "delete the line or the file, and measure again with: phonelm bench --suite slm"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonelm.cli.search.source import Source
+from phonelm.cli.streams import print_json
 
 if TYPE_CHECKING:
     from phonelm.devices import Device
@@ -51,7 +52,7 @@ def search(
         Path | None, typer.Option(help="Static phonelm-cli for a device behind adb or ssh.")
     ] = None,
     verify: Annotated[
-        int, typer.Option(help="Measure this many shapes as whole models (about ten seconds each).")
+        int, typer.Option(min=0, help="Measure this many shapes as whole models (about ten seconds each).")
     ] = 16,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Measure none.")] = False,
     out: Annotated[
@@ -113,9 +114,12 @@ def _kept(assignments: list[str]) -> dict[str, str]:
 
 def _run(config: SearchConfig, source: Source, num_models: int, out: Path, json_: bool) -> None:
     from phonelm.cli.search.show import print_design, write_page
+    from phonelm.files import is_stream
     from phonelm.progress import TerminalProgress
     from phonelm.search import search as run
 
+    if out.suffix == ".html":
+        raise ValueError(f"--out {out} is the page's name; name the design, as design.json")
     progress = TerminalProgress()
     with source.opened() as connected:
         profiles = source.profiles(connected, config, progress)
@@ -123,9 +127,9 @@ def _run(config: SearchConfig, source: Source, num_models: int, out: Path, json_
         if num_models:
             design = _verified(design, profiles, num_models, connected, progress)
     design.save(out)
-    page = write_page(design, out.with_suffix(".html"), progress)
+    page = None if is_stream(out) else write_page(design, out.with_suffix(".html"), progress)
     progress.line(f"  written: {out}{f', {page}' if page else ''}")
-    print(design.model_dump_json()) if json_ else print_design(design)
+    print_json(design.model_dump_json()) if json_ else print_design(design)
 
 
 def _verified(

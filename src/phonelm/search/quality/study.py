@@ -21,6 +21,7 @@ from pydantic import (
 from phonelm.arch import DecoderConfig
 from phonelm.data.config import STDLIB
 from phonelm.files import read_json, write_json
+from phonelm.ranges import INT32_MAX, INT64_MAX
 from phonelm.search.counts import read_count
 from phonelm.search.quality.features import features
 from phonelm.search.space import Range, SpaceConfig, enumerate_shapes
@@ -65,17 +66,17 @@ class StudyConfig(BaseModel):
     """Share by which a shape's parameters may differ from its size."""
     corpus: tuple[str, ...] = (STDLIB,)
     """Sources that `phonelm data` understands."""
-    max_bytes: int | None = Field(default=None, gt=0)
+    max_bytes: int | None = Field(default=None, gt=0, le=INT64_MAX)
     """Take no more than this much of the corpus."""
-    vocab_size: int = Field(default=2048, ge=259)
-    sequence_length: int = Field(default=128, gt=1)
-    batch_size: int = Field(default=4, gt=0)
-    learning_rate: float = Field(default=5e-3, gt=0)
+    vocab_size: int = Field(default=2048, ge=259, le=INT32_MAX)
+    sequence_length: int = Field(default=128, gt=1, le=INT32_MAX)
+    batch_size: int = Field(default=4, gt=0, le=INT32_MAX)
+    learning_rate: float = Field(default=5e-3, gt=0, allow_inf_nan=False)
     """That of a width of 128; others take it times 128 / width (muP's rule for Adam, arXiv 2203.03466)."""
-    valid_tokens: int = Field(default=32768, gt=0)
+    valid_tokens: int = Field(default=32768, gt=0, le=INT32_MAX)
     """Held-out tokens that the loss is taken over."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=INT32_MAX)
     """Of the first weights; the order of the data has its own."""
     space: SpaceConfig = STUDY_SPACE
 
@@ -88,8 +89,8 @@ class StudyConfig(BaseModel):
     @field_validator("params", "shapes", "tokens", "repeats")
     @classmethod
     def _positive(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
-        if not value or min(value) < (info.field_name != "repeats"):
-            raise ValueError("must be positive numbers, one for all sizes or one for each")
+        if not value or min(value) < (info.field_name != "repeats") or max(value) > INT64_MAX:
+            raise ValueError("must be positive numbers below 2^63, one for all sizes or one for each")
         return value
 
     @model_validator(mode="after")

@@ -1,0 +1,5 @@
+"""`python -m phonelm`: the command `phonelm`."""
+
+from phonelm.cli import main
+
+main()
