@@ -1,0 +1,237 @@
+"""JSON schemas, prepared for the grammar engine, llguidance: followed to the letter, or refused.
+
+The engine compiles most of JSON Schema. Before it does, what asks for nothing is left out, numbers are brought
+into a form that it does not change (`grammar_numbers`), sizes and depths that would exhaust it are refused, and
+objects are closed (`grammar_objects`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from phonelm.engine.grammar_numbers import (
+    check_common_multiple,
+    check_multiple,
+    check_value,
+    is_number,
+    narrow_bounds,
+)
+from phonelm.engine.grammar_objects import Closing, in_place
+
+_MAX_DEPTH = 100
+"""Of lists and objects within each other; the engine reads at most 127."""
+_TOO_DEEP = f"it is nested more than {_MAX_DEPTH} deep; move parts of it to $defs"
+_MAX_CHAIN = 400
+"""Of schemas that lead to each other, by nesting and by `$ref`: the engine follows them by recursion."""
+_MAX_ITEMS = 2000
+_MAX_LENGTH = 100_000
+"""Sizes that the engine still writes out; greater maxima are this."""
+_SIZES = {"Items": _MAX_ITEMS, "Properties": _MAX_ITEMS, "Length": _MAX_LENGTH}
+_ANNOTATIONS = (
+    "$comment title description default examples deprecated readOnly writeOnly contentMediaType contentEncoding "
+    "contentSchema $vocabulary $recursiveAnchor"
+).split()
+_KEYWORDS_OF = {
+    "number": "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf",
+    "string": "minLength maxLength pattern",
+    "array": "items prefixItems additionalItems minItems maxItems uniqueItems contains minContains maxContains "
+    "unevaluatedItems",
+    "object": "properties patternProperties additionalProperties required minProperties maxProperties propertyNames "
+    "dependentRequired dependentSchemas dependencies unevaluatedProperties",
+}
+
+
+def prepared_schema(schema: object, closed: bool = True) -> str:
+    """Return the text of a schema (a mapping or JSON text) as the engine takes it.
+
+    `closed` says whether objects have no properties but those named, where the schema leaves that open. Raises
+    `ValueError` for what is not a schema, is too deep or too large, or has numbers that would be changed.
+    """
+    root = _copied(_parsed(schema) if isinstance(schema, str) else schema)
+    if not isinstance(root, dict):
+        raise ValueError(f"it is {_shown(root)}; give an object")
+    _Preparation(root, closed).run()
+    return json.dumps(root, default=float, allow_nan=False)
+
+
+class _Preparation:
+    """The walk over a schema and what it leads to, in the engine's order: depth first."""
+
+    def __init__(self, root: dict[str, Any], closed: bool) -> None:
+        self._root = root
+        self._closing = Closing(root) if closed else None
+        self._multiples: list[Any] = []
+        self._merges = False
+
+    def run(self) -> None:
+        """Change the schema in place."""
+        waiting: list[tuple[Any, int, bool]] = [(self._root, 1, False)]
+        seen: set[int] = set()
+        while waiting:
+            node, depth, merged = waiting.pop()
+            if not isinstance(node, dict) or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if depth > _MAX_CHAIN:
+                raise ValueError(f"its parts lead more than {_MAX_CHAIN} deep into each other")
+            self._prepare(node)
+            together = self._closing.close(node, merged) if self._closing else False
+            inside = [(child, depth + 1, together) for child in in_place(self._root, node)]
+            self._merges = self._merges or bool(inside)
+            parts = [(child, depth + 1, False) for child in _parts(node)]
+            waiting += reversed(inside + parts)
+        if self._merges:
+            check_common_multiple(self._multiples)
+
+    def _prepare(self, node: dict[str, Any]) -> None:
+        _leave_out(node)
+        for key in ("const", "enum"):
+            check_value(node.get(key))
+        narrow_bounds(node)
+        if is_number(node.get("multipleOf")):
+            check_multiple(node["multipleOf"])
+            self._multiples.append(node["multipleOf"])
+        for kind, most in _SIZES.items():
+            _limit_size(node, kind, most)
+
+
+def _parts(node: dict[str, Any]) -> Iterator[Any]:
+    """Yield the schemas of a value's parts, and the definitions."""
+    for key in ("properties", "patternProperties", "$defs", "definitions"):
+        if isinstance(node.get(key), dict):
+            yield from node[key].values()
+    for key in ("prefixItems", "items"):
+        if isinstance(node.get(key), list):
+            yield from node[key]
+    for key in ("items", "additionalItems", "additionalProperties"):
+        yield node.get(key)
+
+
+def _leave_out(node: dict[str, Any]) -> None:
+    """Remove the keywords that say nothing about a value, and those of types that it cannot have."""
+    types = node.get("type")
+    types = [types] if isinstance(types, str) else types
+    if isinstance(types, list):
+        for kind, keywords in _KEYWORDS_OF.items():
+            if kind not in types and not (kind == "number" and "integer" in types):
+                for key in keywords.split():
+                    node.pop(key, None)
+    for key in _ANNOTATIONS:
+        node.pop(key, None)
+    if "$dynamicAnchor" in node and "$anchor" not in node:
+        # Without `$dynamicRef`, which the engine refuses, it is a plain anchor.
+        node["$anchor"] = node.pop("$dynamicAnchor")
+    if _is_anything(node.get("unevaluatedProperties")):
+        node.setdefault("additionalProperties", True)
+    for key, is_idle in _IDLE.items():
+        if key in node and is_idle(node):
+            del node[key]
+
+
+def _is_anything(schema: object) -> bool:
+    return schema is True or schema == {}
+
+
+def _demands_nothing(of_names: object) -> bool:
+    """Whether a mapping of names to schemas, or to lists of names, asks for nothing."""
+    return isinstance(of_names, dict) and all(one == [] or _is_anything(one) for one in of_names.values())
+
+
+_IDLE: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "uniqueItems": lambda node: node["uniqueItems"] is False,
+    "not": lambda node: node["not"] is False,
+    "propertyNames": lambda node: _is_anything(node["propertyNames"]),
+    "unevaluatedItems": lambda node: _is_anything(node["unevaluatedItems"]),
+    "unevaluatedProperties": lambda node: _is_anything(node["unevaluatedProperties"]),
+    "dependentRequired": lambda node: _demands_nothing(node["dependentRequired"]),
+    "dependentSchemas": lambda node: _demands_nothing(node["dependentSchemas"]),
+    "dependencies": lambda node: _demands_nothing(node["dependencies"]),
+    "then": lambda node: "if" not in node or _is_anything(node["then"]),
+    "else": lambda node: "if" not in node or _is_anything(node["else"]),
+    "if": lambda node: "then" not in node and "else" not in node,
+    "contains": lambda node: node.get("minContains") == 0 and "maxContains" not in node,
+    "minContains": lambda node: "contains" not in node,
+    "maxContains": lambda node: "contains" not in node,
+    "minProperties": lambda node: _is_met(node),
+}
+"""Keywords that the engine does not support, with the condition under which they ask for nothing."""
+
+
+def _is_met(node: dict[str, Any]) -> bool:
+    """Whether what is required makes up for the least number of properties."""
+    least, required = node["minProperties"], node.get("required")
+    return is_number(least) and isinstance(required, list) and 0 <= least <= len(set(map(str, required)))
+
+
+def _limit_size(node: dict[str, Any], kind: str, limit: int) -> None:
+    """Keep what the engine writes out item by item within bounds."""
+    low, high = f"min{kind}", f"max{kind}"
+    for key in (low, high):
+        if is_number(node.get(key)) and node[key] == int(min(node[key], 2**63)):
+            node[key] = int(min(node[key], 2**63))  # 2.0 is an integer too
+    if isinstance(node.get(low), int) and node[low] > limit:
+        raise ValueError(f"{low} is above {limit}, the most that is supported")
+    if isinstance(node.get(high), int):
+        node[high] = min(node[high], limit)
+
+
+def leading_schema(text: str, place: int) -> tuple[Any, int]:
+    """Return the JSON value at a place of a text and where it ends; None and the place where there is none."""
+    try:
+        value, end = _DECODER.raw_decode(text, place)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except json.JSONDecodeError:
+        return None, place
+    return value, end
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"the number {text[:40]} has an exponent beyond all bounds") from None
+
+
+def _refused(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=_decimal, parse_constant=_refused)
+
+
+def _copied(value: object, depth: int = 0) -> Any:
+    """Return JSON's own types, with fractions as decimals. Raises `ValueError` for others, and for depth."""
+    if depth > _MAX_DEPTH:
+        raise ValueError(_TOO_DEEP)
+    if isinstance(value, str | bool | int | None):
+        return value
+    if isinstance(value, float | Decimal):
+        if not math.isfinite(value):
+            raise ValueError(f"the number {value} is no JSON")
+        return value if isinstance(value, Decimal) else Decimal(repr(value))
+    if isinstance(value, Mapping):
+        if others := [key for key in value if not isinstance(key, str)]:
+            raise ValueError(f"a key is {others[0]!r}; give texts")
+        return {str(key): _copied(one, depth + 1) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(one, depth + 1) for one in value]
+    raise ValueError(f"it holds a {type(value).__name__}, which JSON has not")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 40 else text[:37] + "..."
