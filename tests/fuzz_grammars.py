@@ -33,7 +33,7 @@ from phonelm.engine.constraint import new_mask
 
 END = 256
 MAX_BYTES = 200
-SECONDS = 30
+SECONDS = 10
 CLOSERS = frozenset(b'"]},:')
 
 

@@ -1,15 +1,16 @@
 """Numbers of JSON schemas, in the form in which the grammar engine, llguidance, follows them to the digit.
 
-The engine keeps numbers in doubles, bounds of integers in 64 bits and bounds of numbers in decimal digits without
-an exponent. A bound that this cannot hold is moved inwards to the next that it can: what is written is within the
-schema's bounds, and a few numbers at their edge are not written. A value that must be written as it is, a `const`
-or an `enum`'s, is refused instead. Numbers are int and Decimal, as the schema's text has them.
+The engine keeps numbers in doubles, which it reads exactly from up to 15 digits or from whole numbers, bounds of
+integers in 64 bits, and bounds of numbers in decimal digits without an exponent. A bound that this cannot hold is
+moved inwards to the next that it can: what is written is within the schema's bounds, and a few numbers at their edge
+are not written. A value that must be written as it is, a `const` or an `enum`'s, is refused instead. Numbers are int
+and Decimal, as the schema's text has them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any, TypeAlias
 
@@ -17,11 +18,11 @@ _MOST = 2**63 - 1024
 """The largest double below 2^63."""
 _EXACT = 2**53
 """Up to here, integers are doubles."""
-_STEP = Decimal("1e-15")
-"""Bounds have decimals up to here; the engine nests an expression for each."""
 _PLACES = 15
-"""Decimals of a `multipleOf`."""
-_MANY_DIGITS = 10**18
+"""Bounds have decimals up to here, for each of which the engine nests an expression; digits of fractions."""
+_MAX_EXPONENT = 22
+"""Powers of ten up to here are doubles."""
+_MANY_DIGITS = 10**18 - 512
 """From here on a range needs both ends: the engine has no 64-bit integer of one digit more."""
 _DIGITS = Context(prec=60)
 _MULTIPLES = 2**32
@@ -36,30 +37,32 @@ def is_number(value: object) -> bool:
 
 
 def narrow_bounds(node: MutableMapping[str, Any]) -> None:
-    """Replace the bounds of a schema by inclusive doubles within them. Raises `ValueError` where none are left.
+    """Replace the bounds of a schema by inclusive ones within them. Raises `ValueError` where none are left.
 
     `exclusiveMinimum: true` with a `minimum`, the form of draft 4, is understood too.
     """
-    ends = [_narrowest(node, "minimum", "exclusiveMinimum", 1), _narrowest(node, "maximum", "exclusiveMaximum", -1)]
-    low, high = ends
+    low = _narrowest(node, "minimum", "exclusiveMinimum", 1)
+    high = _narrowest(node, "maximum", "exclusiveMaximum", -1)
     if low is not None and high is None and low >= _MANY_DIGITS:
-        node["maximum"] = float(_MOST)
+        node["maximum"] = _MOST
     if high is not None and low is None and high <= -_MANY_DIGITS:
-        node["minimum"] = float(-_MOST)
+        node["minimum"] = -_MOST
 
 
-def _narrowest(node: MutableMapping[str, Any], plain: str, exclusive: str, sign: int) -> float | None:
+def _narrowest(node: MutableMapping[str, Any], plain: str, exclusive: str, sign: int) -> Number | None:
     """Merge a bound and its exclusive form; with a sign of -1, upper bounds are lower ones of the negative."""
+    integers = node.get("type") == "integer"
     found = []
     if is_number(node.get(plain)):
-        found.append(_lowest(_signed(node[plain], sign), node.get(exclusive) is True, plain))
+        found.append(_lowest(_signed(node[plain], sign), node.get(exclusive) is True, integers, plain))
     if is_number(node.get(exclusive)):
-        found.append(_lowest(_signed(node[exclusive], sign), True, exclusive))
+        found.append(_lowest(_signed(node[exclusive], sign), True, integers, exclusive))
     if is_number(node.get(exclusive)) or isinstance(node.get(exclusive), bool):
-        node.pop(exclusive, None)
-    if found:
-        node[plain] = sign * max(found)
-    return sign * max(found) if found else None
+        del node[exclusive]
+    if not found:
+        return None
+    node[plain] = _signed(max(found), sign)
+    return _signed(max(found), sign)
 
 
 def _signed(number: Number, sign: int) -> Number:
@@ -69,58 +72,51 @@ def _signed(number: Number, sign: int) -> Number:
     return number.copy_negate() if isinstance(number, Decimal) else -number
 
 
-def _lowest(bound: Number, exclusive: bool, name: str) -> float:
-    """Return the least double that the engine can count from and that is not below (at) the bound."""
+def _lowest(bound: Number, exclusive: bool, integers: bool, name: str) -> Number:
+    """Return the least number that the engine reads as it is and that is not below (at) the bound."""
     if bound > _MOST or (exclusive and bound == _MOST):
         raise ValueError(f"{name} is beyond 64 bits; ranges end there")
     if bound < -_MOST:
-        return float(-_MOST)
-    least = Decimal(bound).quantize(_STEP, ROUND_CEILING, _DIGITS)
-    if exclusive and least == bound:
-        least = _DIGITS.add(least, _STEP)
+        return -_MOST
+    whole = bound == math.floor(bound)
+    if integers or abs(bound) >= _EXACT:
+        least = math.floor(bound) + 1 if exclusive or not whole else int(bound)
+        return least if abs(least) <= _EXACT else _whole_double(least)
+    if whole and not exclusive:
+        return int(bound)
+    exact = Decimal(bound)
+    step = Decimal(1).scaleb(max(-_PLACES, exact.adjusted() + 1 - _PLACES) if exact else -_PLACES)
+    least_decimal = exact.quantize(step, ROUND_CEILING, _DIGITS)
+    return _DIGITS.add(least_decimal, step) if exclusive and least_decimal == exact else least_decimal
+
+
+def _whole_double(least: int) -> int:
+    """Return the least double that is not below, in both readings of the engine: exact, and its shortest digits."""
     value = float(least)
-    while _as_read(value) < least:
+    while min(int(value), Decimal(repr(value))) < least:
         value = math.nextafter(value, math.inf)
-    return value
+    return int(value)
 
 
-def _as_read(value: float) -> Decimal:
-    """The lesser of a double's two readings in the engine: its shortest digits, and its 64-bit integer."""
-    shortest = Decimal(repr(value))
-    return min(shortest, Decimal(value)) if abs(value) >= _EXACT else shortest
-
-
-def check_value(value: Any) -> None:
-    """Raise `ValueError` if a JSON value that must be written as it is has a number that would be another."""
-    for number in _numbers(value):
-        if not _is_exact(number):
-            raise ValueError(
-                f"the number {_short(number)} would be written as another (a double in 64 bits); "
-                "make it a text, or take a shorter number"
-            )
-
-
-def _numbers(value: Any) -> Iterator[Number]:
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
-        elif is_number(one):
-            yield one
-
-
-def _is_exact(number: Number) -> bool:
-    if abs(number) > _MOST:
-        return False
-    double = float(number)
-    if isinstance(number, int):
-        return int(double) == number
-    if double.is_integer() and Decimal(double) != number:
-        return False
-    return Decimal(repr(double)) == number
+def exact_value(value: Any) -> Any:
+    """Return a JSON value that must be written as it is. Raises `ValueError` for a number that would be another."""
+    if isinstance(value, dict):
+        return {key: exact_value(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [exact_value(one) for one in value]
+    if not is_number(value):
+        return value
+    if abs(value) <= _MOST:
+        if value == int(value) == int(float(value)):
+            return int(value)
+        digits = Decimal(value).normalize(_DIGITS)
+        if digits == value and 0 < -int(digits.as_tuple().exponent) <= _MAX_EXPONENT:
+            if len(digits.as_tuple().digits) <= _PLACES:
+                return digits
+    raise ValueError(
+        f"the number {_short(value)} would be written as another (a double in 64 bits); "
+        "make it a text, or take a shorter number"
+    )
 
 
 def check_multiple(multiple: Number) -> None:

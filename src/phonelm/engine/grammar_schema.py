@@ -16,7 +16,7 @@ from typing import Any
 from phonelm.engine.grammar_numbers import (
     check_common_multiple,
     check_multiple,
-    check_value,
+    exact_value,
     is_number,
     narrow_bounds,
 )
@@ -90,7 +90,8 @@ class _Preparation:
     def _prepare(self, node: dict[str, Any]) -> None:
         _leave_out(node)
         for key in ("const", "enum"):
-            check_value(node.get(key))
+            if key in node:
+                node[key] = exact_value(node[key])
         narrow_bounds(node)
         if is_number(node.get("multipleOf")):
             check_multiple(node["multipleOf"])
