@@ -230,7 +230,7 @@ def test_deep_nesting_is_refused(levels: int) -> None:
 
 def test_long_chains_of_references_are_refused() -> None:
     chain = {f"d{place}": {"items": {"$ref": f"#/$defs/d{place + 1}"}} for place in range(10**4)}
-    with pytest.raises(ValueError, match="deep into each other"):
+    with pytest.raises(ValueError, match="references lead through"):
         Grammar.json_schema({"$ref": "#/$defs/d0", "$defs": {**chain, "d10000": True}})
 
 

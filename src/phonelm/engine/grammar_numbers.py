@@ -25,8 +25,8 @@ _MAX_EXPONENT = 22
 _MANY_DIGITS = 10**18 - 512
 """From here on a range needs both ends: the engine has no 64-bit integer of one digit more."""
 _DIGITS = Context(prec=60)
-_MULTIPLES = 2**32
-"""The engine counts multiples in 32 bits."""
+_MULTIPLES = 10_000
+"""The engine makes a state for each remainder."""
 
 Number: TypeAlias = "int | Decimal"
 
@@ -57,6 +57,8 @@ def _narrowest(node: MutableMapping[str, Any], plain: str, exclusive: str, sign:
         found.append(_lowest(_signed(node[plain], sign), node.get(exclusive) is True, integers, plain))
     if is_number(node.get(exclusive)):
         found.append(_lowest(_signed(node[exclusive], sign), True, integers, exclusive))
+    if node.get(exclusive) is True and plain not in node:
+        raise ValueError(f"{exclusive} is true; give {plain}, or a number")
     if is_number(node.get(exclusive)) or isinstance(node.get(exclusive), bool):
         del node[exclusive]
     if not found:
@@ -123,22 +125,22 @@ def check_multiple(multiple: Number) -> None:
     """Raise `ValueError` if the engine would take a `multipleOf` for another number, or cannot count by it."""
     if multiple <= 0:
         raise ValueError(f"multipleOf is {_short(multiple)}; give a number above 0")
-    if multiple < _MULTIPLES:
+    if multiple <= _MULTIPLES:
         # As the engine reads it: times ten until it is whole.
         value, places = float(multiple), 0
-        while value % 1:
+        while value % 1 and places <= _PLACES:
             value, places = value * 10, places + 1
-        if places <= _PLACES and value < _MULTIPLES and Decimal(value).scaleb(-places, _DIGITS) == multiple:
+        if places <= _PLACES and value <= _MULTIPLES and Decimal(value).scaleb(-places, _DIGITS) == multiple:
             return
-    raise ValueError(f"multipleOf {_short(multiple)} has too many digits; at most 9 are counted")
+    raise ValueError(f"multipleOf {_short(multiple)} is not supported; at most four digits are counted")
 
 
 def check_common_multiple(multiples: Iterable[Number]) -> None:
     """Raise `ValueError` if the common multiple of some `multipleOf` may not fit the engine's 32 bits."""
     together = [Decimal(multiple).normalize() for multiple in set(multiples)]
     places = max((max(0, -int(one.as_tuple().exponent)) for one in together), default=0)
-    if len(together) > 1 and math.prod(int(one.scaleb(places, _DIGITS)) for one in together) >= _MULTIPLES:
-        raise ValueError("the common multiple of its multipleOf may have too many digits; give it as one")
+    if len(together) > 1 and math.prod(int(one.scaleb(places, _DIGITS)) for one in together) > _MULTIPLES:
+        raise ValueError(f"the common multiple of its multipleOf is above {_MULTIPLES}; give it as one")
 
 
 def _short(number: Number) -> str:

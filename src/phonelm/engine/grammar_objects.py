@@ -27,10 +27,10 @@ def in_place(root: dict[str, Any], node: dict[str, Any]) -> Iterator[Any]:
         if key in _LISTS and isinstance(node[key], list):
             yield from node[key]
         elif key == "$ref":
-            yield _pointed_at(root, node[key])
+            yield pointed_at(root, node[key])
 
 
-def _pointed_at(root: dict[str, Any], reference: object) -> Any:
+def pointed_at(root: dict[str, Any], reference: object) -> Any:
     """Return what a reference within the document (`#/$defs/name`) points at; None for others and for nothing."""
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         return None
@@ -104,7 +104,7 @@ class Closing:
 
     def _open_copy(self, reference: object) -> object:
         """Return a reference to a copy that is not closed by itself."""
-        target = _pointed_at(self._source, reference)
+        target = pointed_at(self._source, reference)
         if not isinstance(reference, str) or not isinstance(target, dict):
             return reference
         if reference not in self._copies:

@@ -20,13 +20,13 @@ from phonelm.engine.grammar_numbers import (
     is_number,
     narrow_bounds,
 )
-from phonelm.engine.grammar_objects import Closing, in_place
+from phonelm.engine.grammar_objects import Closing, in_place, pointed_at
 
 _MAX_DEPTH = 100
 """Of lists and objects within each other; the engine reads at most 127."""
 _TOO_DEEP = f"it is nested more than {_MAX_DEPTH} deep; move parts of it to $defs"
-_MAX_CHAIN = 400
-"""Of schemas that lead to each other, by nesting and by `$ref`: the engine follows them by recursion."""
+_MAX_CHAIN = 1000
+"""Of all that references lead to, one below the other: the engine follows them by recursion, in any order."""
 _MAX_ITEMS = 2000
 _MAX_LENGTH = 100_000
 """Sizes that the engine still writes out; greater maxima are this."""
@@ -66,26 +66,34 @@ class _Preparation:
         self._closing = Closing(root) if closed else None
         self._multiples: list[Any] = []
         self._merges = False
+        self._references: set[str] = set()
+        self._levels = 0
 
     def run(self) -> None:
         """Change the schema in place."""
-        waiting: list[tuple[Any, int, bool]] = [(self._root, 1, False)]
+        waiting: list[tuple[Any, bool]] = [(self._root, False)]
         seen: set[int] = set()
         while waiting:
-            node, depth, merged = waiting.pop()
+            node, merged = waiting.pop()
             if not isinstance(node, dict) or id(node) in seen:
                 continue
             seen.add(id(node))
-            if depth > _MAX_CHAIN:
-                raise ValueError(f"its parts lead more than {_MAX_CHAIN} deep into each other")
             self._prepare(node)
             together = self._closing.close(node, merged) if self._closing else False
-            inside = [(child, depth + 1, together) for child in in_place(self._root, node)]
+            self._count_levels(node)
+            inside = [(child, together) for child in in_place(self._root, node)]
             self._merges = self._merges or bool(inside)
-            parts = [(child, depth + 1, False) for child in _parts(node)]
-            waiting += reversed(inside + parts)
+            waiting += reversed(inside + [(child, False) for child in _parts(node)])
         if self._merges:
             check_common_multiple(self._multiples)
+
+    def _count_levels(self, node: dict[str, Any]) -> None:
+        reference = node.get("$ref")
+        if isinstance(reference, str) and reference not in self._references:
+            self._references.add(reference)
+            self._levels += _nesting(pointed_at(self._root, reference))
+        if self._levels > _MAX_CHAIN:
+            raise ValueError(f"its references lead through more than {_MAX_CHAIN} levels; make it smaller")
 
     def _prepare(self, node: dict[str, Any]) -> None:
         _leave_out(node)
@@ -189,6 +197,12 @@ def leading_schema(text: str, place: int) -> tuple[Any, int]:
     except json.JSONDecodeError:
         return None, place
     return value, end
+
+
+def _nesting(value: object) -> int:
+    """Return how many lists and objects stand within each other."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if parts is None else 1 + max(map(_nesting, parts), default=0)
 
 
 def _parsed(text: str) -> Any:
