@@ -162,6 +162,7 @@ _IDLE: dict[str, Callable[[dict[str, Any]], bool]] = {
     "then": lambda node: "if" not in node or _is_anything(node["then"]),
     "else": lambda node: "if" not in node or _is_anything(node["else"]),
     "if": lambda node: "then" not in node and "else" not in node,
+    "additionalItems": lambda node: not isinstance(node.get("items"), list),
     "contains": lambda node: node.get("minContains") == 0 and "maxContains" not in node,
     "minContains": lambda node: "contains" not in node,
     "maxContains": lambda node: "contains" not in node,
