@@ -57,7 +57,7 @@ class Grammar:
     def gbnf(cls, text: str) -> Grammar:
         """Return the grammar of a GBNF text, llama.cpp's form; its rule `root` is the start."""
         engine = import_llguidance()
-        from phonelm.engine.grammar_gbnf import lark_of
+        from phonelm.engine.grammar_gbnf_lark import lark_of
 
         try:
             lark = lark_of(text)

@@ -1,82 +1,36 @@
-"""GBNF, llama.cpp's form of grammars, written in the Lark dialect of the grammar engine, llguidance.
+"""GBNF, llama.cpp's form of grammars, as nodes.
 
 The syntax is that of llama.cpp's parser (`src/llama-grammar.cpp`), without references to tokens (`<think>`).
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+
+from phonelm.engine.grammar_nodes import Characters, Choice, Literal, Node, Reference, Repeat, Sequence
 
 _MAX_REPEATS = 2000
 """As in llama.cpp."""
 _MAX_DEPTH = 100
-"""Of groups within groups, and of rules that name rules: the engine follows both by recursion."""
+"""Of groups within groups: they are followed by recursion."""
 _SPACE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")
 _NAME = re.compile(r"[\w-]+")
 _ESCAPED = re.compile(r'\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([trn\\"\[\]-]))')
 _REPEATS = re.compile(r"\{\s*(\d+)\s*(?:(,)\s*(\d+)?\s*)?\}")
 _CONTROLS = {"t": "\t", "r": "\r", "n": "\n"}
+_SIGNS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
-class _Reference(str):
-    """The name of a rule within a rule's pieces of Lark text."""
-
-
-_Pieces = list[str]
-"""Lark text; the references in it get their names in the end."""
-
-
-def lark_of(text: str) -> str:
-    """Return the Lark text of a GBNF grammar, whose rule `start` is the grammar's `root`.
-
-    A rule that does not contain itself becomes a terminal, which the engine reads by an automaton. Raises
-    `ValueError` for what is not GBNF, with the line.
-    """
-    rules: dict[str, _Pieces] = {}
-    for name, pieces in _Parser(text).rules():
+def parse_gbnf(text: str) -> dict[str, Node]:
+    """Return the rules of a text by name. Raises `ValueError` for what is not GBNF, with the line."""
+    rules: dict[str, Node] = {}
+    for name, node in _Parser(text).rules():
         if name in rules:
             raise ValueError(f"the rule {name!r} stands there twice; keep one")
-        rules[name] = pieces
-    if "root" not in rules:
-        raise ValueError("No 'root' rule found; name the first rule 'root'")
-    terminals = _terminals(rules)
-    names = {name: _lark_name(number, name, name in terminals) for number, name in enumerate(rules)}
-    lines = [f"start: {names['root']}"]
-    for name, pieces in rules.items():
-        body = "".join(names[piece] if isinstance(piece, _Reference) else piece for piece in pieces)
-        lines.append(f"{names[name]}: {body}")
-    return "\n".join(lines) + "\n"
-
-
-def _lark_name(number: int, name: str, terminal: bool) -> str:
-    """A name that no other rule has, whatever the case and the punctuation of theirs."""
-    lark = f"r{number}_{re.sub('[^a-zA-Z0-9]', '_', name)}"
-    return lark.upper() if terminal else lark.lower()
-
-
-def _terminals(rules: Mapping[str, _Pieces]) -> set[str]:
-    """Return the rules that do not lead back to themselves (Kahn's order of the references)."""
-    needs = {name: {piece for piece in pieces if isinstance(piece, _Reference)} for name, pieces in rules.items()}
-    users: dict[str, list[str]] = {name: [] for name in rules}
-    for name, used in needs.items():
-        for other in used:
-            if other not in rules:
-                raise ValueError(f"Rule '{other}' not found; the rule {name!r} names it")
-            users[other].append(name)
-    depth = dict.fromkeys(rules, 1)
-    ready = [name for name, used in needs.items() if not used]
-    for name in ready:
-        if depth[name] > _MAX_DEPTH:
-            raise ValueError(f"rules name rules more than {_MAX_DEPTH} deep, down to {name!r}; join some")
-        for user in users[name]:
-            depth[user] = max(depth[user], depth[name] + 1)
-            needs[user].discard(_Reference(name))
-            if not needs[user]:
-                ready.append(user)
-    return set(ready)
+        rules[name] = node
+    return rules
 
 
 class _Parser:
@@ -87,8 +41,8 @@ class _Parser:
         self._place = 0
         self._depth = 0
 
-    def rules(self) -> Iterator[tuple[str, _Pieces]]:
-        """Yield the rules: name and Lark pieces."""
+    def rules(self) -> Iterator[tuple[str, Node]]:
+        """Yield names and what they stand for."""
         self._skip(_BLANK)
         while self._next():
             name = self._name()
@@ -101,50 +55,50 @@ class _Parser:
                 raise self._error("Expected a newline or the end")
             self._skip(_BLANK)
 
-    def _alternatives(self, space: re.Pattern[str]) -> _Pieces:
-        pieces = self._sequence(space)
+    def _alternatives(self, space: re.Pattern[str]) -> Node:
+        options = [self._sequence(space)]
         while self._take("|"):
             self._skip(_BLANK)
-            pieces += [" | ", *self._sequence(space)]
-        return pieces
+            options.append(self._sequence(space))
+        return Choice(tuple(options)) if len(options) > 1 else options[0]
 
-    def _sequence(self, space: re.Pattern[str]) -> _Pieces:
-        pieces: _Pieces = []
+    def _sequence(self, space: re.Pattern[str]) -> Node:
+        items: list[Node] = []
         while item := self._item():
             self._skip(space)
             while repeats := self._repeats():
-                item = ["(", *item, ")", repeats] if repeats != "{0,0}" else ['""']
+                item = Repeat(item, *repeats)
                 self._skip(space)
-            pieces += [" " if pieces else "", *item]
-        return pieces or ['""']
+            items.append(item)
+        return items[0] if len(items) == 1 else Sequence(tuple(items))
 
-    def _item(self) -> _Pieces:
+    def _item(self) -> Node | None:
         """One thing that a repetition may follow, or nothing."""
         if self._take('"'):
-            return [_quoted("".join(self._characters('"')))]
+            return Literal("".join(self._characters('"')))
         if self._take("["):
-            return [self._class()]
+            return self._class()
         if self._take("("):
             return self._group()
         if self._take("."):
-            return ["/(?s:.)/"]
+            return Characters(((0, 0x10FFFF),))
         if self._next() in ("<", "!"):
             raise self._error("tokens (<name>) are not supported; write their text")
-        return [_Reference(self._name())] if _NAME.match(self._text, self._place) else []
+        return Reference(self._name()) if _NAME.match(self._text, self._place) else None
 
-    def _group(self) -> _Pieces:
+    def _group(self) -> Node:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise self._error(f"more than {_MAX_DEPTH} groups within each other; make some a rule")
         self._skip(_BLANK)
-        pieces = self._alternatives(_BLANK)
+        inside = self._alternatives(_BLANK)
         if not self._take(")"):
             raise self._error("Expected ')'")
         self._depth -= 1
-        return ["(", *pieces, ")"]
+        return inside
 
-    def _class(self) -> str:
-        start = "[^" if self._take("^") else "["
+    def _class(self) -> Node:
+        negated = self._take("^")
         ranges = []
         for first in self._characters("]"):
             last = first
@@ -153,18 +107,18 @@ class _Parser:
                 last = self._character()
             if first > last:
                 raise self._error(f"the range from {first!r} to {last!r} is empty; exchange its ends")
-            ranges.append(rf"\x{{{ord(first):x}}}-\x{{{ord(last):x}}}")
+            ranges.append((ord(first), ord(last)))
         if not ranges:
             raise self._error("a class of no characters")
-        return f"/{start}{''.join(ranges)}]/"
+        return Characters(tuple(ranges), negated)
 
-    def _repeats(self) -> str:
-        """A repetition in Lark, or nothing."""
-        for sign in "*+?":
+    def _repeats(self) -> tuple[int, int | None] | None:
+        """The least and the most times, if a repetition comes next."""
+        for sign, repeats in _SIGNS.items():
             if self._take(sign):
-                return sign
+                return repeats
         if self._next() != "{":
-            return ""
+            return None
         found = _REPEATS.match(self._text, self._place)
         if not found:
             raise self._error("Expected {m}, {m,} or {m,n}")
@@ -174,7 +128,7 @@ class _Parser:
         if most and int(most) < int(least):
             raise self._error("the most repetitions are fewer than the least")
         self._place = found.end()
-        return f"{{{int(least)},{int(most) if most else ''}}}"
+        return int(least), int(most) if most else None
 
     def _characters(self, end: str) -> Iterator[str]:
         """Yield the characters, escaped ones as what they stand for, up to an end, which is taken."""
@@ -224,8 +178,3 @@ class _Parser:
         line = self._text.count("\n", 0, self._place) + 1
         rest = self._text[self._place : self._place + 20]
         return ValueError(f"{message} at line {line}, before {rest!r}")
-
-
-def _quoted(text: str) -> str:
-    """A literal; characters that a Lark string cannot hold as they are become escapes."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
