@@ -13,15 +13,74 @@ from dataclasses import dataclass
 
 Ends = Callable[[str, frozenset[int]], frozenset[int]]
 
-LITERALS = ["a", "ab", "x y", "é", "😀", '"', "\\", "/", "//", "#", "[", "]", "\n", "\t", "-", "|", "i", "%json", "(?", ""]
+LITERALS = [
+    "a",
+    "ab",
+    "x y",
+    "é",
+    "😀",
+    '"',
+    "\\",
+    "/",
+    "//",
+    "#",
+    "[",
+    "]",
+    "\n",
+    "\t",
+    "-",
+    "|",
+    "i",
+    "%json",
+    "(?",
+    "",
+]
 NAMES = ["start", "Start", "item", "a-b", "a_b", "aB", "ITEM", "r0-root", "ws", "1st", "json", "root2"]
 CLASSES = {
-    **{"a-c": "a-c", "0-9": "0-9", "^a": "^a", "a": "a", "a-": "a\\-", "^\\n": "^\\n", "&&b": "\\&b", "~~": "\\~"},
-    **{"à-ü": "à-ü", "\\]": "\\]", "^\\[": "^\\[", "--/": "\\--/", "\\x41-\\x43": "A-C", "\\u00e9": "é", '"': '"'},
+    **{
+        "a-c": "a-c",
+        "0-9": "0-9",
+        "^a": "^a",
+        "a": "a",
+        "a-": "a\\-",
+        "^\\n": "^\\n",
+        "&&b": "\\&b",
+        "~~": "\\~",
+    },
+    **{
+        "à-ü": "à-ü",
+        "\\]": "\\]",
+        "^\\[": "^\\[",
+        "--/": "\\--/",
+        "\\x41-\\x43": "A-C",
+        "\\u00e9": "é",
+        '"': '"',
+    },
 }
 """Classes in GBNF, and in Python."""
-MISTAKES = ['"a', "[a", "(", "none", "a ::= b", '"a"{,3}', "[z-a]", "<think>", '"\\q"', '"\\ud800"', '"a"{3,1}', "[]"]
-REPEATS = {"*": (0, None), "+": (1, None), "?": (0, 1), "{2}": (2, 2), "{1,}": (1, None), "{0,2}": (0, 2), "{0}": (0, 0)}
+MISTAKES = [
+    '"a',
+    "[a",
+    "(",
+    "none",
+    "a ::= b",
+    '"a"{,3}',
+    "[z-a]",
+    "<think>",
+    '"\\q"',
+    '"\\ud800"',
+    '"a"{3,1}',
+    "[]",
+]
+REPEATS = {
+    "*": (0, None),
+    "+": (1, None),
+    "?": (0, 1),
+    "{2}": (2, 2),
+    "{1,}": (1, None),
+    "{0,2}": (0, 2),
+    "{0}": (0, 0),
+}
 LETTERS = ["", "a", "b", "ab", "0", "é", "x y", "/", '"', "\n", "i", "A", "-", "]", "(", ")"]
 
 
@@ -141,7 +200,9 @@ def _single(rng: random.Random, rules: Mapping[str, _Part], depth: int) -> _Part
     roll = rng.random()
     if roll < 0.3 and depth > 0:
         inner = _alternatives(rng, rules, depth - 1)
-        return _Part(rng.choice(["({})", "( {} )", "(\n  {}\n)"]).replace("{}", inner.text), inner.ends, inner.make)
+        return _Part(
+            rng.choice(["({})", "( {} )", "(\n  {}\n)"]).replace("{}", inner.text), inner.ends, inner.make
+        )
     if roll < 0.5 and rules:
         name = rng.choice(list(rules))
         return _Part(name, rules[name].ends, rules[name].make)
@@ -160,7 +221,7 @@ def _single(rng: random.Random, rules: Mapping[str, _Part], depth: int) -> _Part
 
 def _of_class(text: str, expression: str) -> _Part:
     pattern = re.compile(expression)
-    members = [letter for letter in "abcdA09é/-]\n\"&~z" if pattern.fullmatch(letter)]
+    members = [letter for letter in 'abcdA09é/-]\n"&~z' if pattern.fullmatch(letter)]
 
     def ends(text: str, starts: frozenset[int]) -> frozenset[int]:
         return frozenset(place + 1 for place in starts if pattern.match(text, place))

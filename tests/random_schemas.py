@@ -6,14 +6,89 @@ from __future__ import annotations
 import random
 from typing import Any
 
-INTEGERS = [0, 1, -1, 2, 7, 10, 99, 100, -100, 255, 1000, 2**31 - 1, -(2**31), 2**32, 2**53 - 1, 2**53, 2**53 + 1]
-INTEGERS += [-(2**53) - 1, 10**18, -(10**18), 2**60, 2**63 - 1025, 2**63 - 1024, 2**63 - 1, 2**63, 2**64 - 1, 2**64]
+INTEGERS = [
+    0,
+    1,
+    -1,
+    2,
+    7,
+    10,
+    99,
+    100,
+    -100,
+    255,
+    1000,
+    2**31 - 1,
+    -(2**31),
+    2**32,
+    2**53 - 1,
+    2**53,
+    2**53 + 1,
+]
+INTEGERS += [
+    -(2**53) - 1,
+    10**18,
+    -(10**18),
+    2**60,
+    2**63 - 1025,
+    2**63 - 1024,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    2**64,
+]
 INTEGERS += [-(2**63) + 1, -(2**63), -(2**63) - 1, 10**20, -(10**25), 10**40]
-FRACTIONS = [0.0, -0.0, 0.1, 0.25, 0.3, 0.5, -0.5, 1.0, 1.5, 2.25, -3.75, 1e-3, 1e-7, 1e-15, 1e-16, 5e-324, 1e-300]
+FRACTIONS = [
+    0.0,
+    -0.0,
+    0.1,
+    0.25,
+    0.3,
+    0.5,
+    -0.5,
+    1.0,
+    1.5,
+    2.25,
+    -3.75,
+    1e-3,
+    1e-7,
+    1e-15,
+    1e-16,
+    5e-324,
+    1e-300,
+]
 FRACTIONS += [123.456, 99.99, -0.001, 1e3, 1e15, 1e16, 1e17, 1e18, 1e19, 1e22, 1e100, 1e308, -1e308, 1.7e308]
 FRACTIONS += [0.1 + 0.2, 1 / 3, 2 / 3, 9007199254740993.0, 9.2e18, -9.3e18, 3.0000000000000004]
-TEXTS = ["", "a", "b", "ab", "Zürich", '"', "\\", "\n", "\u2028", "😀", "/", "a b", "$ref", "null", "\x7f", "\x00"]
-PATTERNS = ["^a+$", "a", "^[a-z]{2,4}$", "^(x|yy)?$", r"^\d{3}-\d{4}$", "[^b]", "^.{1,3}$", "(", "^é+$", "^a(?=b)"]
+TEXTS = [
+    "",
+    "a",
+    "b",
+    "ab",
+    "Zürich",
+    '"',
+    "\\",
+    "\n",
+    "\u2028",
+    "😀",
+    "/",
+    "a b",
+    "$ref",
+    "null",
+    "\x7f",
+    "\x00",
+]
+PATTERNS = [
+    "^a+$",
+    "a",
+    "^[a-z]{2,4}$",
+    "^(x|yy)?$",
+    r"^\d{3}-\d{4}$",
+    "[^b]",
+    "^.{1,3}$",
+    "(",
+    "^é+$",
+    "^a(?=b)",
+]
 FORMATS = ["date", "time", "date-time", "uuid", "ipv4", "email", "odd", "hostname", "duration"]
 NAMES = ["a", "b", "c", "id", "name", "long name", 'q"q', "ü", "type", "minimum", "", "$ref", "x/y", "t~t"]
 TYPES = ["null", "boolean", "integer", "number", "string", "array", "object"]
@@ -74,7 +149,9 @@ def numeric(rng: random.Random) -> dict[str, Any]:
     for key in rng.sample(keys, rng.randint(0, 3)):
         node[key] = number(rng) if rng.random() < 0.95 else rng.choice(["1", None])
     if rng.random() < 0.25:
-        node["multipleOf"] = rng.choice([1, 2, 3, 7, 10, 0.1, 0.5, 0.25, 0.01, 1.5, 100, 2**31, 2**33, 0, -1, 1e-10])
+        node["multipleOf"] = rng.choice(
+            [1, 2, 3, 7, 10, 0.1, 0.5, 0.25, 0.01, 1.5, 100, 2**31, 2**33, 0, -1, 1e-10]
+        )
     return node
 
 
@@ -146,7 +223,9 @@ def schema(rng: random.Random, depth: int = 2) -> Any:
     else:
         node = {"type": rng.choice([*TYPES, rng.sample(TYPES, 2), "strin"])}
     if rng.random() < 0.05:
-        node["$ref"] = rng.choice(["#", "#/$defs/one", "#/$defs/two", "#/$defs/none", "#/properties/a", "other.json"])
+        node["$ref"] = rng.choice(
+            ["#", "#/$defs/one", "#/$defs/two", "#/$defs/none", "#/properties/a", "other.json"]
+        )
     if rng.random() < 0.15:
         key = rng.choice(list(IDLE))
         node[key] = rng.choice(IDLE[key])

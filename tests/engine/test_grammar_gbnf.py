@@ -13,6 +13,7 @@ pytest.importorskip("jsonschema")
 from fuzz_grammars import accepts, written  # noqa: E402
 
 from phonelm.engine import Grammar  # noqa: E402
+from phonelm.engine.grammar_gbnf_lark import lark_of  # noqa: E402
 
 REGULAR = [
     ('root ::= "n" ([0-9]+)? ";"', "n[0-9]*;", ["n;", "n12;"]),
@@ -38,13 +39,20 @@ REGULAR = [
 
 
 @pytest.mark.parametrize(("source", "pattern", "examples"), REGULAR)
-def test_grammars_without_recursion_are_followed_exactly(source: str, pattern: str, examples: list[str]) -> None:
+def test_grammars_without_recursion_are_followed_exactly(
+    source: str, pattern: str, examples: list[str]
+) -> None:
     grammar = Grammar.gbnf(source)
     assert [accepts(grammar, text) for text in examples] == [True] * len(examples)
     texts = [written(grammar, random.Random(seed)) for seed in range(10)]
     assert [text for text in texts if text is not None and not re.fullmatch(pattern, text)] == []
 
 
+JSON = r"""
+root ::= "{" ws (string ":" ws (root | string) ("," ws string ":" ws (root | string))*)? "}" ws
+string ::= "\"" ([^"\\\x00-\x1F] | "\\" ["\\bfnrt])* "\"" ws
+ws ::= | " " | "\n" [ \t]{0,20}
+"""
 ARITHMETIC = """
 # llama.cpp's example
 root  ::= (expr "=" ws term "\\n")+
@@ -58,10 +66,35 @@ ws    ::= [ \\t\\n]*
 
 def test_recursive_grammars() -> None:
     grammar = Grammar.gbnf(ARITHMETIC)
-    for text in ("42*a=1\n", "(1 + x9) * (y-(2)) = z\n", "a=a\nb=b\n"):
+    for text in ("42*a=1\n", "(1 +x9) *(y-(2)) = z\n", "a=a\nb=b\n"):
         assert accepts(grammar, text), text
     for text in ("1+=2\n", "(1=2\n", "1=2", "1)=2\n"):
         assert not accepts(grammar, text), text
+
+
+@pytest.mark.parametrize(
+    ("source", "inside", "outside"),
+    [
+        ('root ::= "(" root ")" | digits "5"\ndigits ::= [0-9]+', ["125", "(((55)))"], ["5", "(12)"]),
+        ('root ::= "(" root ")" | word "="\nword ::= [a-z]+ ws\nws ::= [ =]*', ["a=", "(ab ==)"], ["=", "a"]),
+        ('root ::= "(" root ")" | "if" | name "x"\nname ::= [a-z]', ["if", "ix", "(fx)"], ["i", "ifx"]),
+        ('root ::= "(" root ")" | e | "\\u00e9" "b"\ne ::= [à-ü] [a-z]', ["éb", "(üz)"], ["é"]),
+        ('root ::= root "," item | item\nitem ::= "a"*', ["", ",", "a,,aa"], ["b"]),
+    ],
+)
+def test_recursive_grammars_are_followed_exactly_too(
+    source: str, inside: list[str], outside: list[str]
+) -> None:
+    grammar = Grammar.gbnf(source)
+    found = [accepts(grammar, text) for text in [*inside, *outside]]
+    assert found == [True] * len(inside) + [False] * len(outside)
+
+
+def test_rules_of_json_are_lexemes() -> None:
+    lark = lark_of(JSON)
+    assert "R1_STRING" in lark
+    assert "R2_WS" in lark
+    assert accepts(Grammar.gbnf(JSON), '{"a": {},\n "b": "c"}')
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ class Grammar:
 
     def constraint(self, tokenizer: Tokenizer) -> GrammarConstraint:
         """Return the state of one answer's start, for a model's tokens."""
-        return GrammarConstraint(import_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source))
+        return GrammarConstraint(
+            import_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source, log_level=0)
+        )
 
 
 class GrammarConstraint:

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 
 from phonelm.engine.grammar_gbnf import parse_gbnf
 from phonelm.engine.grammar_lexemes import lexemes_among
-from phonelm.engine.grammar_nodes import Characters, Choice, Literal, Node, Reference, Repeat, Sequence, references
+from phonelm.engine.grammar_nodes import (
+    Characters,
+    Choice,
+    Literal,
+    Node,
+    Reference,
+    Repeat,
+    Sequence,
+    references,
+)
 
 _MAX_DEPTH = 100
 """Of rules that name rules without recursion: they are followed by recursion."""

@@ -39,7 +39,9 @@ def _doubtful(rules: Mapping[str, Node], lexemes: set[str]) -> set[str]:
     if large:
         return large
     endings = [(one, follow.of_rule[name]) for name, one in automata.items() if one]
-    endings += [(_Automaton(False, {0}, {0}, [mask], [set()]), after) for mask, after in follow.of_character.items()]
+    endings += [
+        (_Automaton(False, {0}, {0}, [mask], [set()]), after) for mask, after in follow.of_character.items()
+    ]
     return {
         name
         for name, automaton in automata.items()

@@ -64,7 +64,9 @@ class Closing:
         Returns whether the schemas that hold in its place do so together.
         """
         own = any(key in node for key in _OF_OBJECTS)
-        groups = sum(len(node[key]) if key == "allOf" else 1 for key in _LISTS if isinstance(node.get(key), list))
+        groups = sum(
+            len(node[key]) if key == "allOf" else 1 for key in _LISTS if isinstance(node.get(key), list)
+        )
         together = merged or own + groups + ("$ref" in node) > 1
         if not merged:
             self._close(node, together)

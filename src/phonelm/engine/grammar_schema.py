@@ -31,6 +31,8 @@ _MAX_ITEMS = 2000
 _MAX_LENGTH = 100_000
 """Sizes that the engine still writes out; greater maxima are this."""
 _SIZES = {"Items": _MAX_ITEMS, "Properties": _MAX_ITEMS, "Length": _MAX_LENGTH}
+_PLAIN_ESCAPES = 'nrbtf\\"'
+"""Of texts: with others, a model could write a given name again as one that is not given (`\\u0061` for a)."""
 _ANNOTATIONS = (
     "$comment title description default examples deprecated readOnly writeOnly contentMediaType contentEncoding "
     "contentSchema $vocabulary $recursiveAnchor"
@@ -68,6 +70,7 @@ class _Preparation:
         self._merges = False
         self._references: set[str] = set()
         self._levels = 0
+        self._has_further_names = False
 
     def run(self) -> None:
         """Change the schema in place."""
@@ -81,11 +84,15 @@ class _Preparation:
             self._prepare(node)
             together = self._closing.close(node, merged) if self._closing else False
             self._count_levels(node)
+            self._has_further_names = self._has_further_names or _has_further_names(node)
             inside = [(child, together) for child in in_place(self._root, node)]
             self._merges = self._merges or bool(inside)
             waiting += reversed(inside + [(child, False) for child in _parts(node)])
         if self._merges:
             check_common_multiple(self._multiples)
+        options = self._root.setdefault("x-guidance", {}) if self._has_further_names else None
+        if isinstance(options, dict):
+            options.setdefault("json_allowed_escapes", _PLAIN_ESCAPES)
 
     def _count_levels(self, node: dict[str, Any]) -> None:
         reference = node.get("$ref")
@@ -104,6 +111,10 @@ class _Preparation:
         if is_number(node.get("multipleOf")):
             check_multiple(node["multipleOf"])
             self._multiples.append(node["multipleOf"])
+        if is_number(node.get("minProperties")) and node["minProperties"] > 1:
+            raise ValueError(
+                "minProperties is supported up to 1, or where as many are required: names may repeat"
+            )
         for kind, most in _SIZES.items():
             _limit_size(node, kind, most)
 
@@ -169,6 +180,12 @@ _IDLE: dict[str, Callable[[dict[str, Any]], bool]] = {
     "minProperties": lambda node: _is_met(node),
 }
 """Keywords that the engine does not support, with the condition under which they ask for nothing."""
+
+
+def _has_further_names(node: dict[str, Any]) -> bool:
+    """Whether an object has names that are given and others that are not."""
+    given = any(node.get(key) for key in ("properties", "required", "patternProperties"))
+    return given and node.get("additionalProperties") is not False
 
 
 def _is_met(node: dict[str, Any]) -> bool:
