@@ -1,7 +1,7 @@
 """Seeded random GBNF grammars, with a matcher of the same language and examples.
 
-The matcher is a recogniser by sets of places: a part of a grammar is a function from the places of a text where it
-may begin to those where it may end. It shares nothing with the translation under test.
+The matcher is a recogniser by sets of places: a part of a grammar is a function from the places of a text
+where it may begin to those where it may end. It shares nothing with the translation under test.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("llguidance")
 pytest.importorskip("jsonschema")
 
-from fuzz_grammars import TRIES, run_apart  # noqa: E402
+from fuzz_grammars import TRIES, run_apart
 
 
 @pytest.mark.slow

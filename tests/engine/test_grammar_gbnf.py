@@ -10,10 +10,9 @@ import pytest
 pytest.importorskip("llguidance")
 pytest.importorskip("jsonschema")
 
-from fuzz_grammars import accepts, written  # noqa: E402
-
-from phonelm.engine import Grammar  # noqa: E402
-from phonelm.engine.grammar_gbnf_lark import lark_of  # noqa: E402
+from fuzz_grammars import accepts, written
+from phonelm.engine import Grammar
+from phonelm.engine.grammar_gbnf_lark import lark_of
 
 REGULAR = [
     ('root ::= "n" ([0-9]+)? ";"', "n[0-9]*;", ["n;", "n12;"]),

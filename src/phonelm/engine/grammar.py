@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _JSON_DEFAULTS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """JSON on one line, as `json.dumps` writes it: an unconstrained model may fill an answer with white space."""
+_MAX_MESSAGE = 300
 
 
 class Grammar:
@@ -33,9 +34,9 @@ class Grammar:
     def json_schema(cls, schema: Mapping[str, Any] | str) -> Grammar:
         """Return the grammar of JSON texts that a schema (an object or its text) accepts.
 
-        Keywords that are not supported are refused; unknown ones are annotations, as the standard says. Objects
-        have no properties but those that the schema names, unless it has `additionalProperties`. The text is on
-        one line with `", "` and `": "`; `"x-guidance"` in the schema changes that.
+        Keywords that are not supported are refused; unknown ones are annotations, as the standard says.
+        Objects have no properties but those that the schema names, unless it has `additionalProperties`. The
+        text is on one line with `", "` and `": "`; `"x-guidance"` in the schema changes that.
         """
         import_llguidance()
         from phonelm.engine.grammar_schema import prepared_schema
@@ -140,4 +141,6 @@ def rule_of(
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return a message of the engine, which may hold a whole expression, as one line to be read."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 3] + "..."

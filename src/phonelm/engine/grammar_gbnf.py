@@ -33,6 +33,13 @@ def parse_gbnf(text: str) -> dict[str, Node]:
     return rules
 
 
+def _repeated(item: Node, least: int, most: int | None) -> Node:
+    """Repeat a node; (x+)* becomes x*, where the engine would follow every way to split what matches."""
+    if isinstance(item, Repeat) and item.least <= 1 and item.most is None and most != 0:
+        return Repeat(item.item, item.least * least, None)
+    return Repeat(item, least, most)
+
+
 class _Parser:
     """One reading of a text, from its begin to its end."""
 
@@ -67,7 +74,7 @@ class _Parser:
         while item := self._item():
             self._skip(space)
             while repeats := self._repeats():
-                item = Repeat(item, *repeats)
+                item = _repeated(item, *repeats)
                 self._skip(space)
             items.append(item)
         return items[0] if len(items) == 1 else Sequence(tuple(items))

@@ -14,7 +14,6 @@ from phonelm.engine.grammar_nodes import (
     Literal,
     Node,
     Reference,
-    Repeat,
     Sequence,
     references,
 )
@@ -26,8 +25,8 @@ _MAX_DEPTH = 100
 def lark_of(text: str) -> str:
     """Return the Lark text of a GBNF grammar, whose rule `start` is the grammar's `root`.
 
-    Rules that may be lexemes become terminals, others are read character by character. Raises `ValueError` for
-    what is not GBNF, and for a rule that is missing.
+    Rules that may be lexemes become terminals, others are read character by character. Raises `ValueError`
+    for what is not GBNF, and for a rule that is missing.
     """
     rules = parse_gbnf(text)
     if "root" not in rules:

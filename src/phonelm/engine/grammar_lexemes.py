@@ -1,11 +1,12 @@
 """Which rules of a grammar the grammar engine, llguidance, may read by an automaton, as lexemes.
 
-The engine takes a lexeme as long as it can be: after `ws ::= [ \\n]*` no "\\n" can follow, for `ws` has taken it. Read
-character by character a rule is followed exactly, but slowly. So a rule is a lexeme where the length of a match is
-never in doubt: no character that may follow a lexeme continues it, or another lexeme that begins with it. What may
-follow is computed as in textbooks (FOLLOW; Aho, Sethi and Ullman, section 4.4), what may continue by the position
-automaton (Glushkov). Sets of characters are sets of the first bytes of their UTF-8 form, as bits: as the engine reads
-bytes, those are what it decides by.
+The engine takes a lexeme as long as it can be: after `ws ::= [ \\n]*` no newline can follow, for `ws` has
+taken it. Read character by character a rule is followed exactly, but slowly. So a rule is a lexeme where
+the length of a match is never in doubt: no character that may follow a lexeme continues it, or another
+lexeme that begins with it. What may follow is computed as in textbooks (FOLLOW; Aho, Sethi and Ullman,
+section 4.4), what may continue by the position automaton (Glushkov, 1961). Sets of characters are sets of
+the first bytes of their UTF-8 form, as bits: the engine reads bytes, and it is at such a byte that it
+decides.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Numbers of JSON schemas, in the form in which the grammar engine, llguidance, follows them to the digit.
 
-The engine keeps numbers in doubles, which it reads exactly from up to 15 digits or from whole numbers, bounds of
-integers in 64 bits, and bounds of numbers in decimal digits without an exponent. A bound that this cannot hold is
-moved inwards to the next that it can: what is written is within the schema's bounds, and a few numbers at their edge
-are not written. A value that must be written as it is, a `const` or an `enum`'s, is refused instead. Numbers are int
-and Decimal, as the schema's text has them.
+The engine keeps numbers in doubles, which it reads exactly from up to 15 digits or from whole numbers,
+bounds of integers in 64 bits, and bounds of numbers in decimal digits without an exponent. A bound that
+this cannot hold is moved inwards to the next that it can: what is written is within the schema's bounds,
+and a few numbers at their edge are not written. A value that must be written as it is, a `const` or an
+`enum`'s, is refused instead. Numbers are int and Decimal, as the schema's text has them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def narrow_bounds(node: MutableMapping[str, Any]) -> None:
 
 
 def _narrowest(node: MutableMapping[str, Any], plain: str, exclusive: str, sign: int) -> Number | None:
-    """Merge a bound and its exclusive form; with a sign of -1, upper bounds are lower ones of the negative."""
+    """Merge a bound and its exclusive form; with a sign of -1, upper bounds are lower ones negated."""
     integers = node.get("type") == "integer"
     found = []
     if is_number(node.get(plain)):
@@ -80,9 +80,10 @@ def _lowest(bound: Number, exclusive: bool, integers: bool, name: str) -> Number
         raise ValueError(f"{name} is beyond 64 bits; ranges end there")
     if bound < -_MOST:
         return -_MOST
-    whole = bound == math.floor(bound)
-    if integers or abs(bound) >= _EXACT:
-        least = math.floor(bound) + 1 if exclusive or not whole else int(bound)
+    floor: int = math.floor(bound)
+    whole = bound == floor
+    if integers or not -_EXACT < bound < _EXACT:
+        least = floor + 1 if exclusive or not whole else floor
         return least if abs(least) <= _EXACT else _whole_double(least)
     if whole and not exclusive:
         return int(bound)
@@ -93,15 +94,15 @@ def _lowest(bound: Number, exclusive: bool, integers: bool, name: str) -> Number
 
 
 def _whole_double(least: int) -> int:
-    """Return the least double that is not below, in both readings of the engine: exact, and its shortest digits."""
+    """Return the least double that is not below, as the engine reads it: exact, or by its digits."""
     value = float(least)
-    while min(int(value), Decimal(repr(value))) < least:
+    while int(value) < least or Decimal(repr(value)) < least:
         value = math.nextafter(value, math.inf)
     return int(value)
 
 
 def exact_value(value: Any) -> Any:
-    """Return a JSON value that must be written as it is. Raises `ValueError` for a number that would be another."""
+    """Return a value to be written as it is. Raises `ValueError` for a number that would be another."""
     if isinstance(value, dict):
         return {key: exact_value(one) for key, one in value.items()}
     if isinstance(value, list):
@@ -112,9 +113,9 @@ def exact_value(value: Any) -> Any:
         if value == int(value) == int(float(value)):
             return int(value)
         digits = Decimal(value).normalize(_DIGITS)
-        if digits == value and 0 < -int(digits.as_tuple().exponent) <= _MAX_EXPONENT:
-            if len(digits.as_tuple().digits) <= _PLACES:
-                return digits
+        places = -int(digits.as_tuple().exponent)
+        if digits == value and 0 < places <= _MAX_EXPONENT and len(digits.as_tuple().digits) <= _PLACES:
+            return digits
     raise ValueError(
         f"the number {_short(value)} would be written as another (a double in 64 bits); "
         "make it a text, or take a shorter number"
@@ -122,7 +123,7 @@ def exact_value(value: Any) -> Any:
 
 
 def check_multiple(multiple: Number) -> None:
-    """Raise `ValueError` if the engine would take a `multipleOf` for another number, or cannot count by it."""
+    """Raise `ValueError` for a `multipleOf` that the engine would misread, or cannot count by."""
     if multiple <= 0:
         raise ValueError(f"multipleOf is {_short(multiple)}; give a number above 0")
     if multiple <= _MULTIPLES:

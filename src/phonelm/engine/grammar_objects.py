@@ -1,7 +1,8 @@
 """Objects of JSON schemas, closed: no properties but those named, where a schema leaves others open.
 
 A model under a schema that admits any further property may write properties for ever. llama.cpp's converter
-closes them too (`common/json-schema-to-grammar.cpp`); an object of which no property is named stays open, as there.
+closes them too (`common/json-schema-to-grammar.cpp`); an object of which no property is named stays open, as
+there.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def in_place(root: dict[str, Any], node: dict[str, Any]) -> Iterator[Any]:
 
 
 def pointed_at(root: dict[str, Any], reference: object) -> Any:
-    """Return what a reference within the document (`#/$defs/name`) points at; None for others and for nothing."""
+    """Return what a reference within the document (`#/$defs/name`) points at; None for others."""
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         return None
     found: Any = root
@@ -49,8 +50,8 @@ def pointed_at(root: dict[str, Any], reference: object) -> Any:
 class Closing:
     """Closes the objects of one schema.
 
-    Schemas that hold together (the parts of an `allOf`, a `$ref` and what stands beside it) are closed as one:
-    each admits what the others name. A definition that is used both so and alone is therefore copied.
+    Schemas that hold together (the parts of an `allOf`, a `$ref` and what stands beside it) are closed as
+    one: each admits what the others name. A definition that is used both so and alone is therefore copied.
     """
 
     def __init__(self, root: dict[str, Any]) -> None:

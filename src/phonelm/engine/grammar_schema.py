@@ -1,18 +1,19 @@
 """JSON schemas, prepared for the grammar engine, llguidance: followed to the letter, or refused.
 
-The engine compiles most of JSON Schema. Before it does, what asks for nothing is left out, numbers are brought
-into a form that it does not change (`grammar_numbers`), sizes and depths that would exhaust it are refused, and
-objects are closed (`grammar_objects`).
+The engine compiles most of JSON Schema. Before it does, what asks for nothing is left out (`grammar_idle`),
+numbers are brought into a form that it does not change (`grammar_numbers`), sizes and depths that would
+exhaust it are refused, and objects are closed (`grammar_objects`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from phonelm.engine.grammar_idle import leave_out
 from phonelm.engine.grammar_numbers import (
     check_common_multiple,
     check_multiple,
@@ -32,26 +33,14 @@ _MAX_LENGTH = 100_000
 """Sizes that the engine still writes out; greater maxima are this."""
 _SIZES = {"Items": _MAX_ITEMS, "Properties": _MAX_ITEMS, "Length": _MAX_LENGTH}
 _PLAIN_ESCAPES = 'nrbtf\\"'
-"""Of texts: with others, a model could write a given name again as one that is not given (`\\u0061` for a)."""
-_ANNOTATIONS = (
-    "$comment title description default examples deprecated readOnly writeOnly contentMediaType contentEncoding "
-    "contentSchema $vocabulary $recursiveAnchor"
-).split()
-_KEYWORDS_OF = {
-    "number": "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf",
-    "string": "minLength maxLength pattern",
-    "array": "items prefixItems additionalItems minItems maxItems uniqueItems contains minContains maxContains "
-    "unevaluatedItems",
-    "object": "properties patternProperties additionalProperties required minProperties maxProperties propertyNames "
-    "dependentRequired dependentSchemas dependencies unevaluatedProperties",
-}
+"""Of texts: with others, a given name could be written again as one that is not given (`\\u0061` for a)."""
 
 
 def prepared_schema(schema: object, closed: bool = True) -> str:
     """Return the text of a schema (a mapping or JSON text) as the engine takes it.
 
-    `closed` says whether objects have no properties but those named, where the schema leaves that open. Raises
-    `ValueError` for what is not a schema, is too deep or too large, or has numbers that would be changed.
+    `closed` says whether objects have no properties but those named, where the schema leaves that open.
+    Raises `ValueError` for what is no schema, is too deep or large, or has numbers that would be changed.
     """
     root = _copied(_parsed(schema) if isinstance(schema, str) else schema)
     if not isinstance(root, dict):
@@ -103,7 +92,7 @@ class _Preparation:
             raise ValueError(f"its references lead through more than {_MAX_CHAIN} levels; make it smaller")
 
     def _prepare(self, node: dict[str, Any]) -> None:
-        _leave_out(node)
+        leave_out(node)
         for key in ("const", "enum"):
             if key in node:
                 node[key] = exact_value(node[key])
@@ -131,67 +120,10 @@ def _parts(node: dict[str, Any]) -> Iterator[Any]:
         yield node.get(key)
 
 
-def _leave_out(node: dict[str, Any]) -> None:
-    """Remove the keywords that say nothing about a value, and those of types that it cannot have."""
-    types = node.get("type")
-    types = [types] if isinstance(types, str) else types
-    if isinstance(types, list):
-        for kind, keywords in _KEYWORDS_OF.items():
-            if kind not in types and not (kind == "number" and "integer" in types):
-                for key in keywords.split():
-                    node.pop(key, None)
-    for key in _ANNOTATIONS:
-        node.pop(key, None)
-    if "$dynamicAnchor" in node and "$anchor" not in node:
-        # Without `$dynamicRef`, which the engine refuses, it is a plain anchor.
-        node["$anchor"] = node.pop("$dynamicAnchor")
-    if _is_anything(node.get("unevaluatedProperties")):
-        node.setdefault("additionalProperties", True)
-    for key, is_idle in _IDLE.items():
-        if key in node and is_idle(node):
-            del node[key]
-
-
-def _is_anything(schema: object) -> bool:
-    return schema is True or schema == {}
-
-
-def _demands_nothing(of_names: object) -> bool:
-    """Whether a mapping of names to schemas, or to lists of names, asks for nothing."""
-    return isinstance(of_names, dict) and all(one == [] or _is_anything(one) for one in of_names.values())
-
-
-_IDLE: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "uniqueItems": lambda node: node["uniqueItems"] is False,
-    "not": lambda node: node["not"] is False,
-    "propertyNames": lambda node: _is_anything(node["propertyNames"]),
-    "unevaluatedItems": lambda node: _is_anything(node["unevaluatedItems"]),
-    "unevaluatedProperties": lambda node: _is_anything(node["unevaluatedProperties"]),
-    "dependentRequired": lambda node: _demands_nothing(node["dependentRequired"]),
-    "dependentSchemas": lambda node: _demands_nothing(node["dependentSchemas"]),
-    "dependencies": lambda node: _demands_nothing(node["dependencies"]),
-    "then": lambda node: "if" not in node or _is_anything(node["then"]),
-    "else": lambda node: "if" not in node or _is_anything(node["else"]),
-    "if": lambda node: "then" not in node and "else" not in node,
-    "additionalItems": lambda node: not isinstance(node.get("items"), list),
-    "contains": lambda node: node.get("minContains") == 0 and "maxContains" not in node,
-    "minContains": lambda node: "contains" not in node,
-    "maxContains": lambda node: "contains" not in node,
-    "minProperties": lambda node: _is_met(node),
-}
-"""Keywords that the engine does not support, with the condition under which they ask for nothing."""
-
-
 def _has_further_names(node: dict[str, Any]) -> bool:
     """Whether an object has names that are given and others that are not."""
     given = any(node.get(key) for key in ("properties", "required", "patternProperties"))
     return given and node.get("additionalProperties") is not False
-
-
-def _is_met(node: dict[str, Any]) -> bool:
-    """Whether what is required makes up for the least number of properties."""
-    least, required = node["minProperties"], node.get("required")
-    return is_number(least) and isinstance(required, list) and 0 <= least <= len(set(map(str, required)))
 
 
 def _limit_size(node: dict[str, Any], kind: str, limit: int) -> None:
@@ -207,7 +139,7 @@ def _limit_size(node: dict[str, Any], kind: str, limit: int) -> None:
 
 
 def leading_schema(text: str, place: int) -> tuple[Any, int]:
-    """Return the JSON value at a place of a text and where it ends; None and the place where there is none."""
+    """Return the JSON value at a place of a text and its end; where there is none, None and the place."""
     try:
         value, end = _DECODER.raw_decode(text, place)
     except RecursionError:
