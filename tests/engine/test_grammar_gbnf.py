@@ -1,4 +1,4 @@
-"""GBNF grammars, against regular expressions of the same language."""
+"""GBNF grammars, against regular expressions of the same language, and what is refused."""
 
 from __future__ import annotations
 
@@ -115,10 +115,24 @@ def test_rules_of_json_are_lexemes() -> None:
         ('root ::= "a"\n | "b"', "Expected a name"),
         ('root ::= ("a"', r"Expected '\)'"),
         ("root ::= " + "(" * 10**5, "groups within each other"),
-        ("root ::= r0\n" + "\n".join(f"r{n} ::= r{n + 1}" for n in range(9999)) + '\nr9999 ::= "a"', "deep"),
+        ('root ::= "a"' + "?" * 10**5, "too much within each other"),
+        (
+            "root ::= r0\n" + "\n".join(f"r{n} ::= r{n + 1}" for n in range(9999)) + '\nr9999 ::= "a"',
+            "levels together",
+        ),
     ],
 )
 def test_what_is_not_gbnf_is_refused_with_its_line(source: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as refusal:
         Grammar.gbnf(source)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("form", ["GBNF", "Lark"])
+@pytest.mark.parametrize("end", ['"a"', "r0"])
+def test_chains_of_rules_do_not_end_the_process(form: str, end: str) -> None:
+    sign, make = ("::=", Grammar.gbnf) if form == "GBNF" else (":", Grammar.lark)
+    rules = [f"r{place} {sign} ((r{place + 1} | {end}))" for place in range(20000)]
+    first = f"{'root' if form == 'GBNF' else 'start'} {sign} r0"
+    with pytest.raises(ValueError, match="levels together"):
+        make("\n".join([first, *rules, f'r20000 {sign} "a"']))

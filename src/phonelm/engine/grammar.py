@@ -62,6 +62,10 @@ class Grammar:
 
         try:
             lark = lark_of(text)
+        except RecursionError:
+            raise ValueError(
+                "the GBNF grammar has too much within each other; make parts of it rules"
+            ) from None
         except ValueError as error:
             raise ValueError(f"the GBNF grammar does not parse: {error}") from None
         return cls(engine.LLMatcher.grammar_from_lark(lark))
@@ -80,7 +84,7 @@ class Grammar:
         try:
             lark = prepared_lark(text)
         except ValueError as error:
-            raise ValueError(f"a JSON schema of the Lark grammar: {error}") from None
+            raise ValueError(f"Lark grammar: {error}") from None
         return cls(engine.LLMatcher.grammar_from_lark(lark))
 
     def constraint(self, tokenizer: Tokenizer) -> GrammarConstraint:

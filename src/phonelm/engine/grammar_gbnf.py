@@ -12,7 +12,7 @@ from phonelm.engine.grammar_nodes import Characters, Choice, Literal, Node, Refe
 
 _MAX_REPEATS = 2000
 """As in llama.cpp."""
-_MAX_DEPTH = 100
+_MAX_DEPTH = 50
 """Of groups within groups: they are followed by recursion."""
 _SPACE = re.compile(r"(?:[ \t]|#[^\r\n]*)*")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\r\n]*)*")

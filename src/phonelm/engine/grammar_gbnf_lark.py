@@ -15,11 +15,12 @@ from phonelm.engine.grammar_nodes import (
     Node,
     Reference,
     Sequence,
+    levels,
     references,
 )
 
-_MAX_DEPTH = 100
-"""Of rules that name rules without recursion: they are followed by recursion."""
+_MAX_LEVELS = 1500
+"""Of all rules together, one within the other: the engine follows rules that name rules by recursion."""
 
 
 def lark_of(text: str) -> str:
@@ -31,6 +32,10 @@ def lark_of(text: str) -> str:
     rules = parse_gbnf(text)
     if "root" not in rules:
         raise ValueError("No 'root' rule found; name the first rule 'root'")
+    if sum(1 + levels(node) for node in rules.values()) > _MAX_LEVELS:
+        raise ValueError(
+            f"the rules have more than {_MAX_LEVELS} levels together; make them fewer or flatter"
+        )
     lexemes = lexemes_among(rules, _regular(rules))
     names = {name: _lark_name(number, name, name in lexemes) for number, name in enumerate(rules)}
     lines = [f"{names[name]}: {_written(node, names, name in lexemes)}" for name, node in rules.items()]
@@ -52,13 +57,9 @@ def _regular(rules: Mapping[str, Node]) -> set[str]:
             if other not in rules:
                 raise ValueError(f"Rule '{other}' not found; the rule {name!r} names it")
             users[other].append(name)
-    depth = dict.fromkeys(rules, 1)
     ready = [name for name, used in needs.items() if not used]
     for name in ready:
-        if depth[name] > _MAX_DEPTH:
-            raise ValueError(f"rules name rules more than {_MAX_DEPTH} deep, down to {name!r}; join some")
         for user in users[name]:
-            depth[user] = max(depth[user], depth[name] + 1)
             needs[user].discard(name)
             if not needs[user]:
                 ready.append(user)

@@ -63,6 +63,11 @@ def parts(node: Node) -> tuple[Node, ...]:
     return (node.item,) if isinstance(node, Repeat) else ()
 
 
+def levels(node: Node) -> int:
+    """Return how many nodes stand within each other."""
+    return 1 + max(map(levels, parts(node)), default=0)
+
+
 def references(node: Node) -> set[str]:
     """Return the names of the rules that a node refers to."""
     if isinstance(node, Reference):
