@@ -207,7 +207,7 @@ def test_lark(tiny: Model) -> None:
         (Grammar.gbnf, "", "No 'root' rule"),
         (Grammar.gbnf, "root ::= other", "'other' not found"),
         (Grammar.gbnf, "root ::= [a-z", "end of input"),
-        (Grammar.gbnf, 'root ::= "a"\nroot ::= "b"', "'root' 2 times"),
+        (Grammar.gbnf, 'root ::= "a"\nroot ::= "b"', "'root' stands there twice"),
         (Grammar.gbnf, "rot ::= 'a'", "GBNF"),
         (Grammar.gbnf, 'root ::= "a\\', "GBNF"),
         (Grammar.lark, "start: other", "other"),

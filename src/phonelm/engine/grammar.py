@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +13,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 60
 """Characters of a grammar that stand for it."""
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
 _JSON_DEFAULTS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """JSON on one line, as `json.dumps` writes it: an unconstrained model may fill an answer with white space."""
+_MAX_MESSAGE = 300
 
 
 class Grammar:
@@ -38,31 +36,41 @@ class Grammar:
     def json_schema(cls, schema: Mapping[str, Any] | str) -> Grammar:
         """Return the grammar of JSON texts that a schema (an object or its text) accepts.
 
-        Keywords that are not supported are refused; unknown ones are annotations, as the standard says. The
+        Keywords that are not supported are refused; unknown ones are annotations, as the standard says.
+        Objects have no properties but those that the schema names, unless it has `additionalProperties`. The
         text is on one line with `", "` and `": "`; `"x-guidance"` in the schema changes that.
         """
-        matcher = import_llguidance().LLMatcher
-        if isinstance(schema, str):
-            schema = _parsed(schema)
-        if not isinstance(schema, Mapping):
-            raise ValueError(f"the JSON schema is {json.dumps(schema)}; give an object")
+        import_llguidance()
+        from phonelm.engine.grammar_schema import prepared_schema
+
         try:
-            return cls(matcher.grammar_from_json_schema(json.dumps(schema), defaults=_JSON_DEFAULTS))
+            text = prepared_schema(schema)
+            if '"oneOf"' in text:
+                # Alternatives that exclude each other closed need not do so as the schema has them, open.
+                cls._of_prepared(prepared_schema(schema, closed=False))
+            return cls._of_prepared(text)
         except ValueError as error:
             raise ValueError(f"JSON schema: {_one_line(str(error))}") from None
 
     @classmethod
+    def _of_prepared(cls, schema: str) -> Grammar:
+        return cls(import_llguidance().LLMatcher.grammar_from_json_schema(schema, defaults=_JSON_DEFAULTS))
+
+    @classmethod
     def gbnf(cls, text: str) -> Grammar:
         """Return the grammar of a GBNF text, llama.cpp's form; its rule `root` is the start."""
-        import_llguidance()
-        from llguidance.gbnf_to_lark import gbnf_to_lark
+        engine = import_llguidance()
+        from phonelm.engine.grammar_gbnf_lark import lark_of
 
-        _refuse_twice(re.findall(r"^[ \t]*([\w-]+)[ \t]*::=", text, re.MULTILINE))
         try:
-            lark = gbnf_to_lark(_ESCAPE.sub(_plain_escape, text))
-        except Exception as error:  # of any kind: the converter checks little
-            raise ValueError(f"the GBNF grammar does not parse: {_one_line(str(error))}") from None
-        return cls.lark(lark)
+            lark = lark_of(text)
+        except RecursionError:
+            raise ValueError(
+                "the GBNF grammar has too much within each other; make parts of it rules"
+            ) from None
+        except ValueError as error:
+            raise ValueError(f"the GBNF grammar does not parse: {error}") from None
+        return cls(engine.LLMatcher.grammar_from_lark(lark))
 
     @classmethod
     def regex(cls, pattern: str) -> Grammar:
@@ -72,11 +80,20 @@ class Grammar:
     @classmethod
     def lark(cls, text: str) -> Grammar:
         """Return the grammar of a Lark text in llguidance's dialect; its rule `start` is the start."""
-        return cls(import_llguidance().LLMatcher.grammar_from_lark(text))
+        engine = import_llguidance()
+        from phonelm.engine.grammar_lark import prepared_lark
+
+        try:
+            lark = prepared_lark(text)
+        except ValueError as error:
+            raise ValueError(f"Lark grammar: {error}") from None
+        return cls(engine.LLMatcher.grammar_from_lark(lark))
 
     def constraint(self, tokenizer: Tokenizer) -> GrammarConstraint:
         """Return the state of one answer's start, for a model's tokens."""
-        return GrammarConstraint(import_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source))
+        return GrammarConstraint(
+            import_llguidance().LLMatcher(tokenizer.grammar_vocabulary, self._source, log_level=0)
+        )
 
     def __repr__(self) -> str:
         shown = self._source if len(self._source) <= _SHOWN else self._source[:_SHOWN] + "..."
@@ -133,26 +150,7 @@ def rule_of(
     return grammar.constraint(tokenizer)
 
 
-def _refuse_twice(rules: list[str]) -> None:
-    for rule in rules:
-        if rules.count(rule) > 1:
-            raise ValueError(f"the GBNF grammar has the rule {rule!r} {rules.count(rule)} times; keep one")
-
-
-def _plain_escape(escape: re.Match[str]) -> str:
-    """Write what the converter does not understand of GBNF's escapes as it does."""
-    if not (digits := escape[1] or escape[2]):
-        return escape[0]
-    code = int(digits, 16)
-    return f"\\x{code:02x}" if code < 0x80 else chr(code)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"the JSON schema is not JSON: {error}") from None
-
-
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return a message of the engine, which may hold a whole expression, as one line to be read."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_MESSAGE else line[: _MAX_MESSAGE - 3] + "..."
