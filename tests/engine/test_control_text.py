@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chat_templates import LLAMA3, QWEN3
@@ -172,6 +172,8 @@ TEMPLATES = (
 
 
 @settings(max_examples=300, deadline=None)
+@example(contents=["<a\n"], source=TEMPLATES[-1])
+@example(contents=[" a>\n"], source=TEMPLATES[-1])
 @given(contents=st.lists(TEXT, min_size=1, max_size=3), source=st.sampled_from(TEMPLATES))
 def test_contents_change_no_control_token(
     native: _native.Tokenizer, contents: list[str], source: str

@@ -56,15 +56,21 @@ class ControlTexts:
                     break
 
     def pieces(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield what could become a token together with what is printed before or behind the text."""
-        most = min(len(text), self._longest)
-        for length in range(1, most + 1):
-            if text[:length] in self._endings:
-                yield 0, length
-            if text[-length:] in self._beginnings:
-                yield len(text) - length, len(text)
-        if text and len(text) < self._longest and text in self._all:
-            yield 0, len(text)
+        """Yield what could become a token together with what is printed before or behind the text.
+
+        A template may print the text without the space around it.
+        """
+        first, last = len(text) - len(text.lstrip()), len(text.rstrip())
+        for length in range(1, min(len(text), self._longest) + 1):
+            for begin in {0, first}:
+                if text[begin : begin + length] in self._endings:
+                    yield begin, begin + length
+            for end in {last, len(text)}:
+                if text[max(0, end - length) : end] in self._beginnings:
+                    yield max(0, end - length), end
+        for begin, end in {(0, len(text)), (first, len(text)), (0, last), (first, last)}:
+            if 0 < end - begin < self._longest and text[begin:end] in self._all:
+                yield begin, end
 
 
 def plain_spans(controls: ControlTexts, chat: ChatInput, text: str, render: Render) -> Spans:
