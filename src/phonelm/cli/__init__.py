@@ -27,7 +27,9 @@ VERBS = {
         "Train a tokenizer on text and write the text as tokens; a folder that is up to date is left alone."
     ),
     "train": "Train a decoder; run the command again to resume after an interruption.",
-    "quantize": "Write a checkpoint as GGUF, with its tokenizer and chat template.",
+    "quantize": (
+        "Write a checkpoint or a GGUF file as GGUF of fewer bits, with its tokenizer and chat template."
+    ),
     "generate": "Continue a text and stream it to standard output.",
     "chat": "Talk with a model in the terminal.",
     "bench": "Measure the speed and memory of models.",

@@ -1,55 +1,116 @@
-"""`phonelm quantize`: a Hugging Face checkpoint to a GGUF file."""
+"""`phonelm quantize`: a Hugging Face checkpoint or a GGUF file to a GGUF file of fewer bits."""
 
 from __future__ import annotations
 
 import json
-from enum import Enum
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from phonelm.progress import Progress
 
-class WeightType(str, Enum):
-    """Types a matrix can be stored in."""
+_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+_MIXTURES = (
+    "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "iq4_nl", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k",
+)  # fmt: skip
+_ALIASES = ("q5_k", "q4_k", "q3_k")
+_BLOCK_TYPES = ("q6_k", "q5_k", "q4_k", "iq4_nl", "q3_k", "q2_k")
 
-    f32 = "f32"
-    f16 = "f16"
-    bf16 = "bf16"
-    q8_0 = "q8_0"
-    q4_0 = "q4_0"
-    q4_1 = "q4_1"
+
+def _one_of(names: tuple[str, ...]) -> Callable[[str | None], str | None]:
+    def check(value: str | None) -> str | None:
+        if value is not None and value.lower() not in names:
+            raise typer.BadParameter(f"{value!r} is not a type; choose one of {', '.join(names)}")
+        return value and value.lower()
+
+    return check
 
 
 def quantize(
-    folder: Annotated[Path, typer.Argument(help="Hugging Face folder of a llama or phonelm checkpoint.")],
-    out: Annotated[Path, typer.Option("--out", "-o", "--output", help="GGUF file to write.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Hugging Face folder, GGUF file (of a split model any part), run folder or known name."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", "--output", help="GGUF file to write; one that is there is replaced."),
+    ],
     type_: Annotated[
-        WeightType, typer.Option("--type", help="Type of the layers' matrices.")
-    ] = WeightType.q4_0,
+        str,
+        typer.Option(
+            "--type",
+            "-t",
+            callback=_one_of((*_TYPES, *_MIXTURES, *_ALIASES)),
+            help=f"One type for the layers' matrices ({', '.join(_TYPES)}), or a mixture by llama.cpp's name "
+            f"({', '.join(_MIXTURES)}).",
+        ),
+    ] = "q4_0",
     embedding_type: Annotated[
-        WeightType | None,
-        typer.Option(help="Type of embedding and head; q8_0 under 4 and 8-bit types, else --type."),
+        str | None,
+        typer.Option(
+            callback=_one_of((*_TYPES, *_BLOCK_TYPES)),
+            help=f"Type of embedding and head (also {', '.join(_BLOCK_TYPES)}); if not given, q8_0 under "
+            "quantized types, q6_k for the logits of a mixture, else --type.",
+        ),
     ] = None,
+    allow_requantize: Annotated[
+        bool,
+        typer.Option("--allow-requantize", help="Also quantize weights again that have 6 bits or fewer."),
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write a checkpoint as GGUF, with its tokenizer and chat template.
+    """Write a checkpoint or a GGUF file as GGUF of fewer bits, with its tokenizer and chat template.
 
     \b
-    Example:
-      phonelm quantize runs/nano/checkpoint --type q4_0 -o model.gguf
+    Examples:
+      phonelm quantize path/to/checkpoint/ --type q4_k_m -o model.gguf
+      phonelm quantize model-f16.gguf --type q5_k_m -o model-q5_k_m.gguf
     """
-    from phonelm.formats import convert_checkpoint
+    from phonelm.files import check_writable
     from phonelm.progress import TerminalProgress
 
-    embedding = embedding_type.value if embedding_type else None
-    summary = convert_checkpoint(folder, out, type_.value, embedding, TerminalProgress())
+    check_writable(out)
+    results = sys.stderr if _is_stdout(out) else sys.stdout
+    summary = _write(model, out, type_, embedding_type, allow_requantize, TerminalProgress())
     if json_:
-        print(json.dumps(summary))
+        print(json.dumps(summary), file=results)
         return
     types = ", ".join(f"{count} {name}" for name, count in summary["types"].items())
     print(
         f"{summary['file']}: {summary['file_bytes'] / 1e6:.1f} MB, "
         f"{summary['bits_per_weight']:.2f} bits per weight, "
-        f"{summary['num_parameters'] / 1e6:.1f} M parameters ({types})"
+        f"{summary['num_parameters'] / 1e6:.1f} M parameters ({types})",
+        file=results,
     )
+
+
+def _write(
+    model: str,
+    out: Path,
+    type_: str,
+    embedding_type: str | None,
+    allow_requantize: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    from phonelm.engine import resolve
+    from phonelm.formats import convert_checkpoint, requantize_gguf
+
+    folder = Path(model).expanduser()
+    if folder.is_dir() and not (folder / "model.gguf").is_file():
+        return convert_checkpoint(folder, out, type_, embedding_type, progress)
+    return requantize_gguf(resolve(model), out, type_, embedding_type, progress, allow_requantize)
+
+
+def _is_stdout(out: Path) -> bool:
+    """Whether the file goes where results are printed, which would become a part of it."""
+    try:
+        return os.path.samestat(out.stat(), os.fstat(1))
+    except OSError:
+        return False

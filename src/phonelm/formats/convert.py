@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phonelm import files
-from phonelm.arch.arithmetic import count_parameters, known_type, stored_type, weight_bytes
+from phonelm.arch.arithmetic import count_parameters
 from phonelm.arch.config import DecoderConfig
-from phonelm.arch.tensors import TensorShape, model_tensors
+from phonelm.arch.tensors import model_tensors
 from phonelm.formats.gguf_config import GgufForm, gguf_form
 from phonelm.formats.gguf_outline import check_written
 from phonelm.formats.gguf_writer import LazyTensor, write_gguf
 from phonelm.formats.hf_config import config_from_hf
 from phonelm.formats.hf_tensors import gguf_values
+from phonelm.formats.mixtures import (
+    PlannedTensor,
+    default_embedding_type,
+    describe_fallbacks,
+    file_kind,
+    file_type_number,
+    plan_types,
+)
 from phonelm.formats.quantization import quantize, tensor_type
 from phonelm.formats.safetensors_reader import Checkpoint
 from phonelm.formats.tokenizer_export import tokenizer_metadata
 from phonelm.progress import Progress
-
-# llama.cpp's `enum llama_ftype`.
-_FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "bf16": 32}
 
 
 def convert_checkpoint(
@@ -39,8 +44,10 @@ def convert_checkpoint(
 ) -> dict[str, Any]:
     """Convert and quantize a checkpoint, one tensor in memory at a time.
 
-    The embedding (and an untied head) defaults to q8_0 under 4 and 8-bit blocks, else to `block_type`. A
-    checkpoint without `lm_head.weight` is tied. A matrix whose columns do not fill blocks of 32 stays F16.
+    `block_type` is one of `mixtures.KINDS`: a type or a mixture. The embedding (and an untied head) defaults
+    to q8_0 under quantized types, to Q6_K in a mixture, else to `block_type`. A checkpoint without
+    `lm_head.weight` is tied. A matrix whose columns do not fill blocks of 256 gets the next larger type of
+    blocks of 32, one whose columns do not fill these stays F16.
 
     Returns a summary: `file`, `architecture`, `file_bytes`, `num_parameters`, `bits_per_weight` (of the
     tensors), `types` (tensors of each type), `f16_fallbacks` (names) and `made`. Raises `ValueError` for what
@@ -48,35 +55,37 @@ def convert_checkpoint(
     finite.
     """
     started, folder, progress = time.perf_counter(), Path(folder), progress or Progress()
-    block_type = tensor_type(block_type).lower()
-    embedding_type = tensor_type(embedding_type or default_embedding_type(block_type)).lower()
+    kind = file_kind(block_type)
+    outer = tensor_type(embedding_type).lower() if embedding_type else None
     checkpoint, config, form = open_checkpoint(folder)
     metadata = {
         **form.keys,
-        **_general_metadata(folder, block_type, embedding_type),
+        **_general_metadata(folder, kind, outer),
         **tokenizer_metadata(folder, config.vocab_size, progress),
     }
-    plan = [(tensor, stored_type(tensor, block_type, embedding_type)) for tensor in model_tensors(config)]
-    progress.line(f"converting {folder} to {block_type} (embedding {embedding_type})")
-    with progress.bar("quantize", sum(tensor.size for tensor, _ in plan)) as advance:
-        tensors = (
-            (item.name, _lazy(checkpoint, config, form, item, stored, advance)) for item, stored in plan
-        )
-        write_gguf(out, metadata, tensors, lambda path: check_written(path, form.understood))
-    summary = _summary(Path(out), config, form, plan, (block_type, embedding_type))
-    for name in summary["f16_fallbacks"]:
-        progress.line(f"{name} stays F16: its columns are not a multiple of 32")
-    return summary | {
+    plan = plan_types(list(model_tensors(config)), kind, outer, heads_per_kv_head(config))
+    progress.line(f"converting {folder} to {kind} (embedding {outer or default_embedding_type(kind)})")
+    with progress.bar("quantize", sum(planned.tensor.size for planned in plan)) as advance:
+        tensors = ((item.tensor.name, _lazy(checkpoint, config, form, item, advance)) for item in plan)
+        num_bytes = write_gguf(out, metadata, tensors, lambda path: check_written(path, form.understood))
+    for line in describe_fallbacks(plan):
+        progress.line(line)
+    return summary(out, num_bytes, form.family.architecture, config, plan) | {
         "made": files.provenance(
-            config={"source": str(folder), "type": block_type, "embedding_type": embedding_type},
+            config={
+                "source": str(folder),
+                "type": kind,
+                "embedding_type": outer or default_embedding_type(kind),
+            },
             wall_s=round(time.perf_counter() - started, 3),
         )
     }
 
 
-def default_embedding_type(block_type: str) -> str:
-    """The embedding's type when none is asked for: lookups and the head need more than 4 bits."""
-    return "q8_0" if known_type(block_type) in ("q4_0", "q4_1", "q8_0") else block_type
+def heads_per_kv_head(config: DecoderConfig) -> int:
+    """Query heads for each head of keys and values, in the first layer."""
+    mixer = config.layers[0].mixer
+    return mixer.num_heads // mixer.num_kv_heads
 
 
 def open_checkpoint(folder: Path) -> tuple[Checkpoint, DecoderConfig, GgufForm]:
@@ -114,52 +123,48 @@ def _lazy(
     checkpoint: Checkpoint,
     config: DecoderConfig,
     form: GgufForm,
-    tensor: TensorShape,
-    stored: str,
+    planned: PlannedTensor,
     advance: Callable[[float], None],
 ) -> LazyTensor:
     def make() -> NDArray[np.uint8]:
-        values, name = gguf_values(checkpoint, config, form, tensor)
+        values, name = gguf_values(checkpoint, config, form, planned.tensor)
         try:
-            data = quantize(values, stored)
+            data = quantize(values, planned.stored)
         except ValueError as error:
             raise ValueError(f"{name} {error}; the checkpoint is broken") from error
-        advance(tensor.size)
+        advance(planned.tensor.size)
         return data
 
-    return LazyTensor(stored, tensor.shape, make)
+    return LazyTensor(planned.stored, planned.tensor.shape, make)
 
 
-def _general_metadata(folder: Path, block_type: str, embedding_type: str) -> dict[str, Any]:
+def _general_metadata(folder: Path, kind: str, embedding_type: str | None) -> dict[str, Any]:
     # No time and no machine: the same checkpoint gives the same bytes.
-    made = files.provenance(config={"type": block_type, "embedding_type": embedding_type})
+    made = files.provenance(
+        config={"type": kind, "embedding_type": embedding_type or default_embedding_type(kind)}
+    )
     return {
         "general.type": "model",
         "general.name": folder.resolve().name,
-        "general.file_type": _FILE_TYPES[block_type],
+        "general.file_type": file_type_number(kind),
         "general.quantization_version": 2,
         "phonelm.made": json.dumps({key: made[key] for key in ("phonelm", "config")}),
     }
 
 
-def _summary(
-    out: Path,
-    config: DecoderConfig,
-    form: GgufForm,
-    plan: list[tuple[TensorShape, str]],
-    types: tuple[str, str],
+def summary(
+    out: Path | str, num_bytes: int, architecture: str, config: DecoderConfig, plan: Sequence[PlannedTensor]
 ) -> dict[str, Any]:
+    """What was written: `file`, its bytes, parameters, bits per weight, and tensors of each type."""
     parameters = count_parameters(config).total
-    fallbacks = [
-        tensor.name for tensor, stored in plan
-        if tensor.role not in ("vector", "constant") and stored != types[tensor.role != "matrix"]
-    ]  # fmt: skip
     return {
         "file": str(out),
-        "architecture": form.family.architecture,
-        "file_bytes": out.stat().st_size,
+        "architecture": architecture,
+        "file_bytes": num_bytes,
         "num_parameters": parameters,
-        "bits_per_weight": round(8 * weight_bytes(config, *types) / parameters, 3),
-        "types": dict(Counter(stored for _, stored in plan)),
-        "f16_fallbacks": fallbacks,
+        "bits_per_weight": round(8 * sum(planned.num_bytes for planned in plan) / parameters, 3),
+        "types": dict(Counter(planned.stored for planned in plan)),
+        "f16_fallbacks": [
+            planned.tensor.name for planned in plan if planned.stored == "f16" != planned.wanted
+        ],
     }

@@ -20,11 +20,18 @@ from phonelm.files import atomic_path
 ALIGNMENT = 32
 """Bytes to a multiple of which each tensor's data are padded."""
 
-_TYPE_NUMBERS = {
+TYPE_NUMBERS = {
     "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "q2_k": 10, "q3_k": 11,
     "q4_k": 12, "q5_k": 13, "q6_k": 14, "iq4_nl": 20, "bf16": 30,
 }  # fmt: skip
-_UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY, _UINT64, _INT64 = 4, 5, 6, 7, 8, 9, 10, 11
+_UINT32, _INT32, _FLOAT32, _BOOL, STRING, ARRAY, _UINT64, _INT64 = 4, 5, 6, 7, 8, 9, 10, 11
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A metadata value as its bytes in a file: its type and what follows."""
+
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,13 @@ def write_gguf(
     metadata: Mapping[str, Any],
     tensors: Iterable[tuple[str, GgufTensor]],
     check: Callable[[Path], None] | None = None,
-) -> None:
-    """Write a whole file or nothing.
+) -> int:
+    """Write a whole file or nothing; return its bytes.
 
-    Metadata values are bool, int (uint32 where it fits, else 64 bits), float (float32), str, or lists of one
-    of these (integers as int32; an empty list is one of strings). A float array is stored as it is; an error
-    in making a tensor is a `ValueError` that begins with its name. `check` gets the whole file, under a
-    temporary name; if it raises, there is no file.
+    Metadata values are bool, int (uint32 where it fits, else 64 bits), float (float32), str, lists of one
+    of these (integers as int32; an empty list is one of strings), or `Encoded`. A float array is stored as it
+    is; an error in making a tensor is a `ValueError` that begins with its name. `check` gets the whole file,
+    under a temporary name; if it raises, there is no file.
     """
     described = [(name, _described(name, tensor)) for name, tensor in tensors]
     with atomic_path(path) as temporary:
@@ -70,6 +77,7 @@ def write_gguf(
                 _write_tensor(file, name, tensor)
         if check is not None:
             check(temporary)
+        return temporary.stat().st_size
 
 
 def _described(name: str, tensor: GgufTensor) -> LazyTensor:
@@ -98,7 +106,7 @@ def _header(metadata: Mapping[str, Any], tensors: list[tuple[str, LazyTensor]]) 
         dimensions = tensor.shape[::-1]
         parts += [_string(name), struct.pack("<I", len(dimensions))]
         parts += [struct.pack(f"<{len(dimensions)}Q", *dimensions)]
-        parts += [struct.pack("<IQ", _TYPE_NUMBERS[tensor.type], offset)]
+        parts += [struct.pack("<IQ", TYPE_NUMBERS[tensor.type], offset)]
         offset += _aligned(tensor_bytes(tensor.shape, tensor.type))
     return b"".join(parts)
 
@@ -117,6 +125,8 @@ def _write_tensor(file: BinaryIO, name: str, tensor: LazyTensor) -> None:
 
 
 def _value(key: str, value: Any) -> bytes:
+    if isinstance(value, Encoded):
+        return value.data
     if isinstance(value, list):
         return _array(key, value)
     if isinstance(value, bool):
@@ -126,7 +136,7 @@ def _value(key: str, value: Any) -> bytes:
     if isinstance(value, float):
         return struct.pack("<If", _FLOAT32, value)
     if isinstance(value, str):
-        return struct.pack("<I", _STRING) + _string(value)
+        return struct.pack("<I", STRING) + _string(value)
     raise ValueError(f"metadata {key!r} is of type {type(value).__name__}, which GGUF cannot hold")
 
 
@@ -142,9 +152,9 @@ def _array(key: str, values: list[Any]) -> bytes:
         raise ValueError(f"metadata {key!r} is a list of {', '.join(sorted(k.__name__ for k in kinds))}")
     kind = kinds.pop()
     if kind is str:
-        return struct.pack("<IIQ", _ARRAY, _STRING, len(values)) + b"".join(map(_string, values))
+        return struct.pack("<IIQ", ARRAY, STRING, len(values)) + b"".join(map(_string, values))
     code, letter = {bool: (_BOOL, "?"), int: (_INT32, "i"), float: (_FLOAT32, "f")}[kind]
-    return struct.pack(f"<IIQ{len(values)}{letter}", _ARRAY, code, len(values), *values)
+    return struct.pack(f"<IIQ{len(values)}{letter}", ARRAY, code, len(values), *values)
 
 
 def _string(text: str) -> bytes:
