@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
+_LARGEST_HALF = 65504.0
+
 
 def half(numbers: Floats, name: str) -> Bytes:
     """The bytes of float16 [..., n], uint8 [..., 2 n]. Raises `ValueError` for what is not finite in it."""
@@ -37,6 +39,15 @@ def require_finite(values: NDArray[Any], name: str) -> None:
     """Raise `ValueError` where a number is NaN or infinite."""
     if not np.isfinite(values).all():
         raise ValueError(f"holds numbers that are not finite in {name} (NaN, infinite or too large)")
+
+
+def require_within(values: Floats, levels: int, name: str) -> None:
+    """Raise `ValueError` unless all numbers are at most `levels` times the largest of float16.
+
+    Beyond that the sums of a least-squares fit may overflow too.
+    """
+    if values.size and not np.abs(values).max() <= levels * _LARGEST_HALF:
+        require_finite(np.array(np.inf), name)
 
 
 def pack_bits(levels: Bytes, bits: int) -> Bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from phonelm.formats.blocks.floats import Bytes, Floats, half, pack_bits, reciprocal, require_finite, single
+from phonelm.formats.blocks.floats import Bytes, Floats, half, pack_bits, reciprocal, require_within, single
 from phonelm.formats.blocks.scale_search import Rounding, scale_and_minimum, symmetric_scale
 
 _COLUMNS = 256
@@ -76,20 +76,20 @@ def _scales_and_minima(
     blocks: Floats, name: str, size: int, highest: int, ends: list[float]
 ) -> tuple[Floats, Floats]:
     """Of each group of `size` columns, [blocks, groups]."""
-    groups = _side_by_side(blocks, name, size)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        weights = np.abs(groups)
-        if size == 32:
-            weights += np.sqrt(np.square(groups).mean(axis=0))
+    require_within(blocks, highest * 63, name)
+    groups = _side_by_side(blocks, size)
+    with np.errstate(under="ignore"):
+        weights = np.abs(groups) + np.sqrt(np.square(groups).mean(axis=0))
         scales, minima = scale_and_minimum(groups, weights, highest, ends)
     return scales.reshape(len(blocks), -1), minima.reshape(len(blocks), -1)
 
 
 def _symmetric(blocks: Floats, name: str, zero: int, most: int) -> tuple[Bytes, Floats, Bytes]:
     """Blocks' scales in float16, groups' in -`most` to `most` - 1, and levels, of which `zero` means 0."""
-    groups = _side_by_side(blocks, name, 16)
+    require_within(blocks, zero * most, name)
+    groups = _side_by_side(blocks, 16)
     ends = [-(zero + 0.1 * place) for place in range(-9, 10)]
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+    with np.errstate(under="ignore"):
         scales = symmetric_scale(groups, _between(-zero, zero - 1), ends).reshape(len(blocks), -1)
     largest = np.take_along_axis(scales, np.abs(scales).argmax(axis=1, keepdims=True), axis=1)
     step = half(largest / np.float32(-most), name)
@@ -105,9 +105,8 @@ def _range(first: float, last: float) -> list[float]:
     return [first + 0.1 * place for place in range(round(10 * (last - first)) + 1)]
 
 
-def _side_by_side(blocks: Floats, name: str, size: int) -> Floats:
+def _side_by_side(blocks: Floats, size: int) -> Floats:
     """The columns of groups as rows, [size, groups]."""
-    require_finite(blocks, name)
     return np.ascontiguousarray(blocks.reshape(-1, size).T)
 
 

@@ -14,7 +14,7 @@ from phonelm.formats.blocks.floats import (
     half,
     pack_bits,
     reciprocal,
-    require_finite,
+    require_within,
     single,
     unpack_bits,
 )
@@ -31,7 +31,7 @@ _ROUNDED = _LEVELS[_NEAREST]
 
 def encode_iq4_nl(blocks: Floats, out: Bytes) -> None:
     """Find the scale by least squares, weights x^2, then the nearest level of each number."""
-    require_finite(blocks, "IQ4_NL")
+    require_within(blocks, 127, "IQ4_NL")
     groups = np.ascontiguousarray(blocks.T)
     ends = [float(_LEVELS[0]) + place for place in range(-7, 8)] + [-float(_LEVELS[0])]
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):

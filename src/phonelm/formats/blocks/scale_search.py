@@ -73,10 +73,12 @@ def _fit(
     sum_w: Floats, sum_x: Floats, sum_l: Floats, sum_ll: Floats, sum_xl: Floats
 ) -> tuple[Floats, Floats]:
     """The line x = step q + offset of least weighted squares, its offset at most 0."""
-    inverse = reciprocal(sum_w * sum_ll - sum_l * sum_l)
+    spread = sum_w * sum_ll - sum_l * sum_l
+    inverse = reciprocal(spread)
     step = (sum_w * sum_xl - sum_x * sum_l) * inverse
     offset = (sum_ll * sum_x - sum_l * sum_xl) * inverse
-    through_zero = offset >= 0
+    # Where all levels are nearly equal, the difference above is mostly rounding.
+    through_zero = (offset >= 0) | (spread <= np.float32(1e-5) * sum_w * sum_ll)
     step = np.where(through_zero, sum_xl * reciprocal(sum_ll), step)
     return step, np.where(through_zero, np.float32(0), offset)
 
