@@ -195,8 +195,8 @@ def test_folders_that_are_no_checkpoint(make_checkpoint: MakeCheckpoint, tmp_pat
         convert_checkpoint(tmp_path / "nowhere", out)
     with pytest.raises(ValueError, match=r"has no config\.json"):
         convert_checkpoint(tmp_path, out)
-    with pytest.raises(ValueError, match="unknown weight type 'q2_k'"):
-        convert_checkpoint(tmp_path, out, "q2_k")
+    with pytest.raises(ValueError, match="unknown weight type 'q9_k'"):
+        convert_checkpoint(tmp_path, out, "q9_k")
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ValueError, match="not a JSON object"):
         convert_checkpoint(tmp_path, out)
