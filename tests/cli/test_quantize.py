@@ -1,4 +1,9 @@
 import json
+import os
+import re
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,9 +13,10 @@ from typer.testing import CliRunner
 from phonelm.arch import DecoderConfig
 from phonelm.arch.tensors import model_tensors
 from phonelm.cli.quantize import quantize
-from phonelm.formats import config_to_hf
+from phonelm.formats import TENSOR_TYPES, config_to_hf
 from phonelm.formats.byte_vocabulary import byte_characters
 from phonelm.formats.families import by_model_type
+from phonelm.formats.mixtures import KINDS
 
 gguf = pytest.importorskip("gguf")
 safetensors = pytest.importorskip("safetensors.numpy")
@@ -66,6 +72,67 @@ def test_the_default_is_four_bits(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_type_is_wrong_usage(folder: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app(), [str(folder), "--type", "q3_k", "-o", str(tmp_path / "model.gguf")])
-    assert result.exit_code == 2
-    assert not (tmp_path / "model.gguf").exists()
+    out = tmp_path / "model.gguf"
+    for option in ("--type", "--embedding-type"):
+        result = CliRunner().invoke(app(), [str(folder), option, "q9_k", "-o", str(out)])
+        assert result.exit_code == 2
+        assert "q4_0" in result.output
+        assert not out.exists()
+
+
+def test_the_types_are_those_that_can_be_written() -> None:
+    names = set(re.split(r"[\s,()\[\]:.]+", CliRunner().invoke(app(), ["--help"]).output))
+    assert {*KINDS} - {"q5_k", "q4_k", "q3_k"} <= names
+    assert {name.lower() for name in TENSOR_TYPES} <= names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_taken_in_any_case(folder: Path, tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "model.gguf"
+    result = CliRunner().invoke(app(), [str(folder), "-t", kind.upper(), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    assert out.is_file()
+
+
+def test_a_gguf_file_is_quantized_and_few_bits_are_refused(folder: Path, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{name}.gguf" for name in ("first", "second", "third"))
+    assert CliRunner().invoke(app(), [str(folder), "-t", "f16", "-o", str(first)]).exit_code == 0
+    result = CliRunner().invoke(app(), [str(first), "-t", "q4_k_m", "-o", str(second), "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["file_bytes"] == second.stat().st_size
+    assert set(document) >= {"file", "bits_per_weight", "types"}
+    refused = [str(second), "-t", "q4_0", "-o", str(third)]
+    assert isinstance(CliRunner().invoke(app(), refused).exception, ValueError)
+    assert CliRunner().invoke(app(), [*refused, "--allow-requantize"]).exit_code == 0
+
+
+def test_an_output_that_cannot_be_written_is_found_first(folder: Path, tmp_path: Path) -> None:
+    broken = folder / "model.safetensors"
+    broken.write_bytes(b"")
+    for out, message in ((tmp_path, "is a folder"), (broken / "model.gguf", "is a file")):
+        result = CliRunner().invoke(app(), [str(folder), "-o", str(out)])
+        assert message in str(result.exception)
+
+
+def test_the_bytes_into_a_pipe_are_counted(folder: Path, tmp_path: Path) -> None:
+    pipe, out = tmp_path / "pipe", tmp_path / "model.gguf"
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    result = CliRunner().invoke(app(), [str(folder), "-o", str(pipe), "--json"])
+    reader.join()
+    assert result.exit_code == 0, result.output
+    CliRunner().invoke(app(), [str(folder), "-o", str(out)])
+    assert received == [out.read_bytes()]
+    assert json.loads(result.stdout)["file_bytes"] == len(received[0])
+
+
+def test_results_do_not_get_into_a_file_on_standard_output(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "phonelm", "quantize", str(folder), "-o"]
+    out = tmp_path / "model.gguf"
+    subprocess.run([*command, str(out)], check=True, capture_output=True)
+    done = subprocess.run([*command, "/dev/stdout"], check=True, capture_output=True)
+    assert done.stdout == out.read_bytes()
+    assert b"bits per weight" in done.stderr

@@ -35,9 +35,11 @@ MORE_BITS = [0, 1, 4, 7, 10, 13, 14, 15]
     [
         ("q2_k", "q2_k", {"q4_k": range(16)}, {"q3_k": range(16)}, "q3_k"),
         ("q3_k_s", "q3_k", {"q3_k": range(16)}, {"q3_k": range(16)}, "q3_k"),
-        ("q3_k_m", "q3_k", {"q5_k": range(2), "q4_k": range(2, 16)}, {"q5_k": [0], "q4_k": range(1, 16)}, "q4_k"),
+        ("q3_k_m", "q3_k", {"q5_k": range(2), "q4_k": range(2, 16)},
+         {"q5_k": [0], "q4_k": range(1, 16)}, "q4_k"),
         ("q3_k_l", "q3_k", {"q5_k": range(16)}, {"q5_k": range(16)}, "q5_k"),
-        ("q4_k_s", "q4_k", {"q5_k": range(4), "q4_k": range(4, 16)}, {"q5_k": range(2), "q4_k": range(2, 16)}, "q4_k"),
+        ("q4_k_s", "q4_k", {"q5_k": range(4), "q4_k": range(4, 16)},
+         {"q5_k": range(2), "q4_k": range(2, 16)}, "q4_k"),
         ("q4_k_m", "q4_k", {"q6_k": MORE_BITS}, {"q6_k": MORE_BITS}, "q4_k"),
         ("q5_k_s", "q5_k", {"q5_k": range(16)}, {"q5_k": range(16)}, "q5_k"),
         ("q5_k_m", "q5_k", {"q6_k": MORE_BITS}, {"q6_k": MORE_BITS}, "q5_k"),
@@ -100,7 +102,7 @@ def test_names() -> None:
         return [planned.stored for planned in plan(kind).values()]
 
     assert stored("Q4_K") == stored("q4_k_m")
-    with pytest.raises(ValueError, match="unknown weight type 'q7_k'; choose one of f32.*q4_k_m"):
+    with pytest.raises(ValueError, match=r"unknown weight type 'q7_k'; choose one of f32.*q4_k_m"):
         plan("q7_k")
     with pytest.raises(ValueError, match="unknown weight type 'q4_k_m'"):
         plan("q4_0", "q4_k_m")
