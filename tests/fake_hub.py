@@ -48,6 +48,8 @@ class FakeHub:
     faults: dict[str, Fault] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     asked_files: list[Asked] = field(default_factory=list)
+    index: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Answers of a package index at `/simple/`, by the names of projects."""
     secret: str | None = None
     without_lfs: bool = False
     address: str = ""
@@ -101,6 +103,9 @@ class _Api(_Handler):
         self.hub.asked.append(self._note())
         listing = re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/?]+)\?blobs=true", self.path)
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
+        project = re.fullmatch(r"/simple/([^/]+)/", self.path)
+        if project and project[1] in self.hub.index:
+            return self._answer(200, json.dumps(self.hub.index[project[1]]).encode())
         found = listing or file
         if found is None:
             return self._answer(404)

@@ -64,8 +64,12 @@ def download(wanted: Download, path: Path, progress: Progress) -> Path:
     if (have := _size(part)) and have < wanted.size_bytes:
         progress.line(f"{wanted.label}: goes on after {sized(have)} of {sized(wanted.size_bytes)}")
     if have < wanted.size_bytes or not part.exists():
-        with progress.transfer(wanted.label, wanted.size_bytes, have) as advance:
-            _gather(wanted, part, advance, progress)
+        try:
+            with progress.transfer(wanted.label, wanted.size_bytes, have) as advance:
+                _gather(wanted, part, advance, progress)
+        except BaseException:
+            remove_empty(part)
+            raise
     if not wanted.digest.matches(part):
         part.unlink()
         raise FetchError(
@@ -73,6 +77,12 @@ def download(wanted: Download, path: Path, progress: Progress) -> Path:
             "again, and if that happens twice the source is damaged"
         )
     return part
+
+
+def remove_empty(path: Path) -> None:
+    """Remove a file that holds nothing to go on from."""
+    if path.exists() and path.stat().st_size == 0:
+        path.unlink()
 
 
 def _gather(wanted: Download, part: Path, advance: Callable[[float], None], progress: Progress) -> None:

