@@ -54,6 +54,8 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING, _ARRAY = 8, 9
 _VERSIONS = (2, 3)
 _MOST_DIMENSIONS = 4
+_MOST_ELEMENTS = 1 << 24
+"""Of an array: far above any vocabulary, and little memory."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,10 @@ class _Reader:
 
     def _array(self) -> list[Any]:
         kind, count = self._number("I"), self._number("Q")
+        if count > _MOST_ELEMENTS:
+            raise ValueError(f"an array of {count:,} elements")
         if kind in _SCALARS:
             letters = f"<{count}{_SCALARS[kind]}"
-            if count > len(self._data):
-                raise IndexError
             values = list(struct.unpack_from(letters, self._data, self._at))
             self._at += struct.calcsize(letters)
             return values
