@@ -69,8 +69,8 @@ nb::dict outline_of(const std::string& path) {
   nb::dict facts;
   facts["description"] = outline.description;
   facts["weight_bytes"] = outline.weight_bytes;
-  facts["kv_bytes"] = std::map<std::string, size_t>{{"f16", outline.kv_bytes_f16},
-                                                    {"q8_0", outline.kv_bytes_q8_0}};
+  facts["kv_bytes"] =
+      std::map<std::string, size_t>{{"f16", outline.kv_bytes_f16}, {"q8_0", outline.kv_bytes_q8_0}};
   return facts;
 }
 

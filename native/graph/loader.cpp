@@ -69,7 +69,8 @@ Outline Loader::outline() {
   const auto kv_bytes = [&](KvType type) {
     return KvCache::bytes_for(config, KvCache::kBlock, type) / KvCache::kBlock;
   };
-  return {describe(config, *model_->file_), plan.num_bytes(), kv_bytes(KvType::F16), kv_bytes(KvType::Q8_0)};
+  return {describe(config, *model_->file_), plan.num_bytes() + kTailBytes, kv_bytes(KvType::F16),
+          kv_bytes(KvType::Q8_0)};
 }
 
 void Loader::plan_model(WeightPlan& plan) {
