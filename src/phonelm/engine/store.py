@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from phonelm.engine.hub.client import file_url, network_errors, opened, reason_of
+from phonelm.engine.hub.client import file_url, network_errors, opened, reason_of, require_online
 from phonelm.engine.hub.digest import Digest
 from phonelm.engine.hub.errors import FetchError
 from phonelm.engine.hub.leftovers import beginnings_of, remove_abandoned
@@ -147,6 +147,7 @@ def _fetch(model: KnownModel, path: Path, progress: Progress) -> Path:
 
 def _from_hub(model: KnownModel, path: Path, progress: Progress) -> Path:
     assert model.hub is not None
+    require_online()
     progress.line(f"asking the hub for {model.hub.repo}")
     try:
         # One byte, for a quick answer where there is no hub: then nothing is asked again.

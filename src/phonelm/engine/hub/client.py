@@ -93,10 +93,15 @@ def opened(
         yield answer
 
 
-def read_api(path: str, what: str) -> Any:
-    """Return the document of an address below the hub's `/api`. Raises `FetchError`."""
+def require_online() -> None:
+    """Raises `FetchError` where the user wants the hub not to be asked."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         raise FetchError("HF_HUB_OFFLINE is set, so that the hub is not asked; unset it to fetch files")
+
+
+def read_api(path: str, what: str) -> Any:
+    """Return the document of an address below the hub's `/api`. Raises `FetchError`."""
+    require_online()
     try:
         with opened(f"{endpoint()}/api/{path}", what) as answer:
             text = answer.read(_MOST_LISTING_BYTES + 1)

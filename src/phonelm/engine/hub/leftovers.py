@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phonelm.engine.hub.kept import hub_folder
-from phonelm.engine.hub.locks import is_locked
+from phonelm.engine.hub.locks import is_locked, try_lock
 from phonelm.files import cache_folder
 
 _BEGINNING = re.compile(r"\.(?P<name>.+\.gguf)\.(?:[0-9a-f]{16}\.part|\d+-\d+\.pieces)", re.IGNORECASE)
@@ -26,6 +26,8 @@ class Leftover:
     path: Path
     size_bytes: int
     is_beginning: bool
+    owner: Path | None
+    """The file whose lock a process at work would hold."""
 
 
 def leftovers() -> list[Leftover]:
@@ -46,7 +48,14 @@ def remove_abandoned() -> int:
 
 
 def remove(found: Leftover) -> int:
-    """Remove a leftover, a link itself and not what it leads to; return the bytes it had."""
+    """Remove a leftover, a link itself and not what it leads to; return the bytes that are free now."""
+    if found.owner is None:
+        return _remove(found)
+    with try_lock(found.owner) as is_ours:
+        return _remove(found) if is_ours else 0
+
+
+def _remove(found: Leftover) -> int:
     if found.path.is_dir() and not found.path.is_symlink():
         shutil.rmtree(found.path, ignore_errors=True)
     else:
@@ -59,11 +68,14 @@ def _in(folder: Path) -> Iterator[Leftover]:
         for name in [*folders, *names]:
             beginning = _BEGINNING.fullmatch(name)
             found = beginning or _ABANDONED.fullmatch(name)
-            if not found or (found["name"] and is_locked(Path(parent, found["name"]))):
+            if not found:
+                continue
+            owner = Path(parent, found["name"]) if found["name"] else None
+            if owner and is_locked(owner):
                 continue
             if name in folders:
                 folders.remove(name)
-            yield Leftover(Path(parent, name), _num_bytes(Path(parent, name)), beginning is not None)
+            yield Leftover(Path(parent, name), _num_bytes(Path(parent, name)), beginning is not None, owner)
 
 
 def _entries(folder: Path) -> list[Path]:

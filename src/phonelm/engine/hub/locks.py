@@ -31,6 +31,27 @@ def file_lock(file: Path, progress: Progress) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def try_lock(file: Path) -> Iterator[bool]:
+    """Hold the lock of a file if nobody does; yields whether that is so."""
+    import fcntl
+
+    path = lock_path(file)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        is_ours = _is_same(descriptor, path)
+        yield is_ours
+        if is_ours:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
 def is_locked(file: Path) -> bool:
     """Whether a living process is at a file."""
     import fcntl
