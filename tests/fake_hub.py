@@ -33,7 +33,7 @@ class Asked:
 class Fault:
     """What goes wrong with the bytes of a file, for the next requests."""
 
-    kind: str  # "cut", "stall", "wrong", "no-ranges", "slow"
+    kind: str  # "cut", "stall", "wrong", "no-ranges", "slow", "refused"
     after: int = 0
     times: int = 1
 
@@ -48,6 +48,8 @@ class FakeHub:
     faults: dict[str, Fault] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     asked_files: list[Asked] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Old names of repositories: asked for them, the hub redirects on its own host."""
     index: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Answers of a package index at `/simple/`, by the names of projects."""
     secret: str | None = None
@@ -110,6 +112,8 @@ class _Api(_Handler):
         if found is None:
             return self._answer(404)
         repo = found[1]
+        if repo in self.hub.renamed:
+            return self._answer(307, Location=self.path.replace(repo, self.hub.renamed[repo], 1))
         if self._is_refused(repo):
             return None
         if listing and unquote(found[2]) not in ("main", "v1", "refs/pr/1", COMMIT):
@@ -148,6 +152,8 @@ class _Files(_Handler):
         owner, repository, name = unquote(self.path.partition("?")[0]).lstrip("/").split("/", 2)
         content = self.hub.repositories[f"{owner}/{repository}"][name]
         fault = self.hub.take_fault(name)
+        if fault and fault.kind == "refused":
+            return self._answer(403)
         if fault and fault.kind == "wrong":
             content = bytes(len(content))
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")

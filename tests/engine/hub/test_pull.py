@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 
 from fake_hub import COMMIT, FakeHub, Fault
 from phonelm.engine import resolve
+from phonelm.engine.hub.client import _opener
 from phonelm.engine.hub.errors import FetchError
 from phonelm.engine.hub.kept import KeptModel, find_kept, kept_models
 from phonelm.engine.hub.pull import pull_from_hub
@@ -177,6 +179,30 @@ def test_the_token_goes_to_the_hub_alone(hub: FakeHub, monkeypatch: pytest.Monke
     assert all(asked.headers.get("authorization") == "Bearer hf_secret" for asked in hub.asked)
     assert len(hub.asked_files) == 1
     assert not any("authorization" in asked.headers for asked in hub.asked_files)
+
+
+def test_the_token_goes_along_on_the_hubs_own_host(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.secret = "hf_secret"
+    hub.renamed["someone/Old"] = "someone/X-GGUF"
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert pull(f"someone/Old:{FILE}").files[0].read_bytes() == CONTENT
+    assert not any("authorization" in asked.headers for asked in hub.asked_files)
+
+
+def test_a_refusal_of_the_host_of_files_is_not_taken_for_a_gate(hub: FakeHub) -> None:
+    hub.faults[FILE] = Fault("refused")
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1 refuses X-Q4_K_M\.gguf \(403\); run again"):
+        pull(NAME)
+
+
+def test_what_was_encrypted_stays_so() -> None:
+    redirects = next(one for one in _opener().handlers if type(one).__name__ == "Redirects")
+    request = urllib.request.Request("https://hub.example/a", headers={"Authorization": "Bearer x"})
+    with pytest.raises(FetchError, match="without encryption"):
+        redirects.redirect_request(request, None, 302, "", {}, "http://hub.example/a")
+    for address, is_kept in (("https://hub.example/b", True), ("https://files.example/b", False)):
+        following = redirects.redirect_request(request, None, 302, "", {}, address)
+        assert following.has_header("Authorization") == is_kept
 
 
 def test_the_kept_token_is_used(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
