@@ -12,6 +12,7 @@
 #include "bindings/bind_session.h"
 #include "core/error.h"
 #include "graph/describe.h"
+#include "graph/loader.h"
 #include "graph/scoring.h"
 #include "sampling/sampler.h"
 
@@ -60,6 +61,19 @@ Scores score_all(const Model& model, const std::vector<Tokens>& sequences, const
   return scores;
 }
 
+nb::dict outline_of(const std::string& path) {
+  const Outline outline = [&] {
+    const nb::gil_scoped_release release;
+    return Loader(path, LoadOptions{}).outline();
+  }();
+  nb::dict facts;
+  facts["description"] = outline.description;
+  facts["weight_bytes"] = outline.weight_bytes;
+  facts["kv_bytes"] =
+      std::map<std::string, size_t>{{"f16", outline.kv_bytes_f16}, {"q8_0", outline.kv_bytes_q8_0}};
+  return facts;
+}
+
 }  // namespace
 
 }  // namespace phonelm
@@ -75,6 +89,7 @@ void bind_model(nb::module_& m) {
   m.def(
       "describe", [](const std::string& path) { return describe(*GgufFile::open(path)); }, "path"_a,
       nb::call_guard<nb::gil_scoped_release>());
+  m.def("outline", &outline_of, "path"_a);
   nb::class_<Model> model(m, "Model");
   model
       .def_static(

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/memory.h"
 #include "core/printable.h"
+#include "graph/describe.h"
 #include "graph/kv_cache.h"
 
 namespace phonelm {
@@ -59,6 +60,17 @@ std::shared_ptr<Model> Loader::run() {
   model_->thread_choice_ =
       options_.num_threads ? ThreadChoice{num_threads_, num_threads_} : measured_choice();
   return std::move(model_);
+}
+
+Outline Loader::outline() {
+  WeightPlan plan(*model_->file_);
+  plan_model(plan);
+  const ModelConfig& config = model_->config_;
+  const auto kv_bytes = [&](KvType type) {
+    return KvCache::bytes_for(config, KvCache::kBlock, type) / KvCache::kBlock;
+  };
+  return {describe(config, *model_->file_), plan.num_bytes() + kTailBytes, kv_bytes(KvType::F16),
+          kv_bytes(KvType::Q8_0)};
 }
 
 void Loader::plan_model(WeightPlan& plan) {

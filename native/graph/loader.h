@@ -2,16 +2,30 @@
 // packed, so that a broken file costs no memory.
 #pragma once
 
+#include <cstddef>
+#include <string>
+
 #include "graph/model.h"
 #include "graph/weight_plan.h"
 
 namespace phonelm {
+
+// What a load would make of a file.
+struct Outline {
+  std::string description;  // as `describe` writes it
+  size_t weight_bytes;      // in memory, packed
+  // Of keys and values, for one token.
+  size_t kv_bytes_f16;
+  size_t kv_bytes_q8_0;
+};
 
 class Loader {
  public:
   // Throws as `Model::load` does, and so does `run`, which is called once.
   Loader(const std::string& path, const LoadOptions& options);
   std::shared_ptr<Model> run();
+  // Instead of `run`: every tensor is checked, no weight is read, and nothing is allocated for them.
+  Outline outline();
 
  private:
   void plan_model(WeightPlan& plan);

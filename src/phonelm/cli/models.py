@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from phonelm.cli.streams import print_json
+
+if TYPE_CHECKING:
+    from phonelm.engine.hub.kept import KeptModel
+    from phonelm.engine.store import KnownModel
 
 
 def models(
@@ -18,20 +24,79 @@ def models(
       phonelm models
     """
     from phonelm.engine import store
+    from phonelm.engine.hub.kept import kept_models
+    from phonelm.engine.hub.leftovers import leftovers
 
-    rows = [_row(model, store.local_path(model)) for model in store.KNOWN.values()]
+    rows = [_known_row(model) for model in store.KNOWN.values()] + [
+        _hub_row(model) for model in kept_models()
+    ]
+    left_bytes = sum(found.size_bytes for found in leftovers())
     if json_:
-        print(json.dumps({"models": rows}))
+        print_json(json.dumps({"models": rows, "leftover_bytes": left_bytes}, ensure_ascii=False))
         return
-    for row in rows:
-        place = row["path"] or f"not here; run: phonelm pull {row['name']}"
-        print(f"{row['name']}  {row['size_bytes'] / 1e6:.0f} MB  {row['about']}\n  {place}")
+    print("\n".join(_table(rows)))
+    if left_bytes:
+        from phonelm.words import sized
+
+        print(f"{sized(left_bytes)} of stopped pulls lie there too; the same pull goes on from them, and")
+        print("phonelm rm --leftovers removes them")
 
 
-def _row(model: Any, path: Any) -> dict[str, Any]:
+def _known_row(model: KnownModel) -> dict[str, Any]:
+    from phonelm.engine import store
+
+    path = store.local_path(model)
     return {
         "name": model.name,
         "about": model.about,
+        "type": model.weight_type,
+        "licence": model.licence,
         "size_bytes": model.size_bytes,
         "path": str(path) if path else None,
     }
+
+
+def _hub_row(model: KeptModel) -> dict[str, Any]:
+    from phonelm.engine.hub.listing import weight_type
+
+    return {
+        "name": model.name,
+        "about": f"of the hub, commit {model.record.commit[:12]}",
+        "type": weight_type(model.path),
+        "licence": model.record.licence or _own_licence(model),
+        "size_bytes": model.size_bytes,
+        "path": str(model.files[0]),
+    }
+
+
+def _own_licence(model: KeptModel) -> str | None:
+    """What the file itself says, where the repository says nothing."""
+    from phonelm.formats.gguf_header import read_header
+    from phonelm.words import printable
+
+    try:
+        licence = read_header(model.files[0]).metadata.get("general.license")
+    except (OSError, ValueError):
+        return None
+    return printable(licence, 60) if isinstance(licence, str) else None
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    from phonelm.words import printable, sized
+
+    heads = ("name", "size", "type", "licence", "where")
+    cells = [
+        (
+            row["name"],
+            sized(row["size_bytes"]),
+            row["type"] or "-",
+            printable(row["licence"] or "-"),
+            row["path"] or "not here; run: phonelm pull " + row["name"],
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[at]) for line in [heads, *cells]) for at in range(4)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[4]])
+        for line in [heads, *cells]
+    ]

