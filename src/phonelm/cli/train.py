@@ -40,10 +40,13 @@ def train(
       phonelm train data/ --shape design.json --out stable/ --steps 600 --warmup 40
       phonelm train data/ --shape design.json --out final/ --steps 200 --decay 200 --init-from stable/
     """
+    from phonelm.preconditions import TRAINING, require_packages, require_writable
     from phonelm.progress import TerminalProgress
     from phonelm.train import TrainConfig
     from phonelm.train import train as run
 
+    require_packages(*TRAINING)
+    require_writable(out)
     config = TrainConfig(
         steps=steps,
         batch_size=batch,

@@ -34,11 +34,20 @@ def machine_lines(profile: DeviceProfile) -> list[str]:
             if part
         ),
         f"instruction sets {', '.join(machine.isas)}; measured {profile.isa} with "
-        f"{counted(profile.num_threads, 'thread')}, {counted(profile.num_passes, 'time')}",
+        f"{counted(profile.num_threads, 'thread')}",
         f"usual state: {state.bytes_per_s / 1e9:.1f} GB/s and {state.ops_per_s / 1e12:.2f} int8 TOPS, in "
-        f"{state.usual_share:.0%} of the probes; repeats lie {profile.spread:.0%} apart, drift "
-        f"{state.drift:+.0%}",
+        f"{state.usual_share:.0%} of the probes; {steadiness(profile)}",
     ]
+
+
+def steadiness(profile: DeviceProfile) -> str:
+    """How far the repeats of a cell lie apart, as far as there are any."""
+    if profile.num_passes < 2:
+        return "one pass, spread unknown"
+    return (
+        f"{profile.num_passes} passes, repeats lie {profile.spread:.0%} apart, drift "
+        f"{profile.conditions.drift:+.0%}"
+    )
 
 
 def _table(title: str, first: str, columns: list[Any]) -> Table:

@@ -32,6 +32,8 @@ class Verified(Record):
     role: str
     """`chosen`, `front`, `sample` (drawn at random), or the name of a conventional shape."""
     config: DecoderConfig
+    loss_percent: float | None = None
+    """Predicted, above the best of all priced shapes."""
     predicted_decode_ms: float
     measured_decode_ms: float
     decode_spread: float
