@@ -19,10 +19,11 @@ def comparison(chosen: Candidate, other: Conventional | None, found: Verificatio
     if ours is None or theirs is None:
         speeds = f"It is predicted to decode {decode:.2f} times and to prefill {prefill:.2f} times"
     else:
+        measured_decode = theirs.measured_decode_ms / ours.measured_decode_ms
+        measured_prefill = theirs.measured_prefill_ms / ours.measured_prefill_ms
         speeds = (
-            f"Measured, it decodes {theirs.measured_decode_ms / ours.measured_decode_ms:.2f} times (predicted "
-            f"{decode:.2f}) and prefills {theirs.measured_prefill_ms / ours.measured_prefill_ms:.2f} times "
-            f"(predicted {prefill:.2f})"
+            f"Measured, it decodes {measured_decode:.2f} times (predicted {decode:.2f}) and prefills "
+            f"{measured_prefill:.2f} times (predicted {prefill:.2f})"
         )
     return f"{speeds} {than} {worth}"
 

@@ -58,7 +58,8 @@ def run_study(
     """Train all shapes of a study in the folder `out` and write their table; returns it.
 
     What is finished is not trained again and what is begun continues. Raises `ValueError` for a folder of
-    another study, a corpus without text and sizes that no shape has; Ctrl-C and SIGTERM leave a folder that can be resumed.
+    another study, a corpus without text and sizes that no shape has; Ctrl-C and SIGTERM leave a folder that
+    can be resumed.
     """
     progress = progress or Progress()
     runs = planned_runs(config)
