@@ -120,7 +120,8 @@ def test_a_source_that_is_missing_is_said_before_the_machine_is_measured(
     (tmp_path / "texts" / "a.txt").unlink()
     (tmp_path / "texts").rmdir()
     refused(
-        phonelm(*lines["build"], "--out", tmp_path / "run"), f"data source {tmp_path / 'texts'} does not exist"
+        phonelm(*lines["build"], "--out", tmp_path / "run"),
+        f"data source {tmp_path / 'texts'} does not exist",
     )
     refused(phonelm(*lines["fit-quality"], "--out", tmp_path / "study"), "does not exist")
 

@@ -24,18 +24,37 @@ def output_console() -> Console:
 
 def print_table(console: Console, table: Table) -> None:
     """Print a table; where its words do not fit beside each other, row by row with a line for each cell."""
-    from rich.measure import Measurement
-
-    for column in table.columns:
-        column.overflow, column.no_wrap = "fold", False
-    if Measurement.get(console, console.options.update(width=_WIDE), table).minimum <= console.width:
+    if (widths := _widths(console, table)) is not None:
+        for column, width in zip(table.columns, widths, strict=True):
+            column.width, column.overflow, column.no_wrap = width, "fold", False
         console.print(table)
         return
     if table.title:
         console.print(str(table.title), soft_wrap=True)
     for line in _records(table):
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=len(line) <= console.width)
     console.print()
+
+
+def _widths(console: Console, table: Table) -> list[int] | None:
+    """Columns' widths that cut no word, the room left given from the left; None where there are none."""
+    from rich.measure import Measurement
+
+    options = console.options.update(width=_WIDE)
+    needs, wishes = [], []
+    for column in table.columns:
+        sizes = [Measurement.get(console, options, cell) for cell in (column.header, *column.cells)]
+        needs.append(max(size.minimum for size in sizes))
+        wishes.append(max(size.maximum for size in sizes))
+    frame = Measurement.get(console, options, table).maximum - sum(wishes)
+    room = console.width - frame - sum(needs)
+    if room < 0:
+        return None
+    widths = []
+    for need, wish in zip(needs, wishes, strict=True):
+        widths.append(need + min(wish - need, room))
+        room -= widths[-1] - need
+    return widths
 
 
 def _records(table: Table) -> Iterable[str]:
