@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from phonelm.words import counted
+
 if TYPE_CHECKING:
     from phonelm.bench.result import DeviceTiming
 
@@ -62,7 +64,7 @@ def _print_table(machine: str, timings: list[DeviceTiming]) -> None:
     from phonelm.cli.tables import output_console, print_table
 
     first = timings[0]
-    title = f"{machine}; {first.repeats} repeats: median"
+    title = f"{machine}; {counted(first.repeats, 'repeat')}: median"
     table = Table("model", title=title, title_justify="left")
     for name in (
         f"prefill of {first.prompt_tokens}\ntokens/s",

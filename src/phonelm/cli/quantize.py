@@ -37,7 +37,7 @@ def quantize(
 
     \b
     Example:
-      phonelm quantize runs/nano/checkpoint --type q4_0 -o model.gguf
+      phonelm quantize runs/nano/decay --type q4_0 -o model.gguf
     """
     from phonelm.formats import convert_checkpoint
     from phonelm.progress import TerminalProgress

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonelm.cli.streams import print_json
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from phonelm.arch import DecoderConfig
@@ -63,7 +64,7 @@ def train(
     if json_:
         print_json(result.model_dump_json())
     else:
-        print(f"{out}: {result.bits_per_byte:.3f} bits per byte, {result.tokens:,} tokens")
+        print(f"{out}: {result.bits_per_byte:.3f} bits per byte, {counted(result.tokens, 'token')}")
 
 
 def _decoder(shape: str) -> DecoderConfig:

@@ -20,6 +20,7 @@ from phonelm.profile.neighbours import cpu_times, others_share
 from phonelm.profile.operators import Settings, measure_operators
 from phonelm.profile.tables import cost_tables
 from phonelm.progress import Progress
+from phonelm.words import counted
 
 MB = 2**20
 BUSY_SHARE = 0.1
@@ -125,7 +126,8 @@ def last_cache_bytes(machine: MachineInfo) -> int:
 def _num_threads(config: ProfileConfig, machine: MachineInfo) -> int:
     if (config.num_threads or 1) > machine.num_cores:
         raise ValueError(
-            f"{config.num_threads} threads are more than the {machine.num_cores} cores of {machine.model}; "
+            f"{config.num_threads} threads are more than the {counted(machine.num_cores, 'core')} of "
+            f"{machine.model}; "
             "take fewer"
         )
     return config.num_threads or machine.num_cores

@@ -73,7 +73,7 @@ def _matrices(costs: PhaseCosts, block_type: str) -> Table:
     """Microseconds of the projections over the grid, with all weights in memory."""
     grid = costs.of("project")
     rest = {name: points[-1] for name, points in grid.axes.items() if name not in ("rows", "hidden")}
-    title = f"norm, queries, keys and values in {block_type} × {costs.num_tokens} token(s), µs"
+    title = f"norm, queries, keys and values in {block_type} × {counted(costs.num_tokens, 'token')}, µs"
     table = _table(title, "rows \\ width", grid.axes["hidden"])
     for rows in grid.axes["rows"]:
         table.add_row(str(rows), *_microseconds(grid.at(rows=rows, hidden=grid.axes["hidden"], **rest)))
@@ -104,7 +104,7 @@ def _neurons(grid: CostGrid) -> Table:
 
 def _others(profile: DeviceProfile) -> Table:
     phases = (profile.decode, profile.prefill)
-    table = _table("all else, µs", "", [f"× {phase.num_tokens} token(s)" for phase in phases])
+    table = _table("all else, µs", "", [f"× {counted(phase.num_tokens, 'token')}" for phase in phases])
     table.add_row("beginning of a pass", *_microseconds([p.of("embed").at(hidden=1024) for p in phases]))
     table.add_row("choice among 49152 tokens", *_microseconds([profile.sampling.at(vocab=49152)]))
     table.add_row("barrier", *_microseconds([profile.barrier_s]))

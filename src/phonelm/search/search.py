@@ -23,6 +23,7 @@ from phonelm.search.objective import quality_of
 from phonelm.search.priced import Portion, Priced, loss_at
 from phonelm.search.selection import most_loss_percent, select
 from phonelm.search.space import enumerate_shapes
+from phonelm.words import counted
 
 Array = npt.NDArray[Any]
 _FRONT_KEPT, _SAMPLE_KEPT = 200, 400
@@ -47,7 +48,7 @@ def search(
     quality, theirs = quality_of([p.shapes for p in portions], list(published.values()), config.predictor)
     priced = Priced.of(portions, quality, request)
     priced_s = time.perf_counter() - begin
-    progress.line(f"  {len(priced):,} shapes priced in {priced_s:.2f} s")
+    progress.line(f"  {counted(len(priced), 'shape')} priced in {priced_s:.2f} s")
     front = pareto_front(priced.objectives)
     winner = select(config, priced, front, most_loss_percent(config, theirs))
     conventional = [
@@ -108,7 +109,7 @@ def _drawn(count: int) -> Array:
 def _reason(config: SearchConfig, count: int, num_front: int) -> str:
     within = " within the limits" if config.limits else ""
     return (
-        f"Of {count:,} shapes with {config.params / 1e6:.3g}M parameters ± {config.tolerance:.0%}, "
-        f"{num_front:,} are beaten by none in decode, prefill, memory and predicted loss together; of "
-        f"those{within}, this is {choice.words(config.prefer)}."
+        f"Of {counted(count, 'shape')} with {config.params / 1e6:.3g}M parameters ± {config.tolerance:.0%}, "
+        f"{num_front:,} {'is' if num_front == 1 else 'are'} beaten by none in decode, prefill, memory and "
+        f"predicted loss together; of those{within}, this is {choice.words(config.prefer)}."
     )

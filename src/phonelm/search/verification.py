@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from phonelm.arch import DecoderConfig
+from phonelm.words import counted
 
 
 def shape_words(config: DecoderConfig) -> str:
@@ -17,7 +18,7 @@ def shape_words(config: DecoderConfig) -> str:
     heads = f"{mixer.num_heads}/{mixer.num_kv_heads} heads of {mixer.head_dim}"
     kind = f"{'gated' if ffn.gated else 'plain'} {ffn.activation} FFN {ffn.intermediate_size}"
     untied = "" if config.head.tied else ", untied"
-    return f"{config.num_layers} layers × {config.hidden_size}, {heads}, {kind}{untied}"
+    return f"{counted(config.num_layers, 'layer')} × {config.hidden_size}, {heads}, {kind}{untied}"
 
 
 class Record(BaseModel):

@@ -80,7 +80,7 @@ def verify(
         rounds=rounds,
         wall_s=round(time.perf_counter() - begin, 1),
     )
-    note = f"{len(rows)} whole models with random weights, {rounds} rounds in turn"
+    note = f"{counted(len(rows), 'whole model')} with random weights, {counted(rounds, 'round')} in turn"
     words = comparison(design.chosen, design.best_conventional, found)
     return design.model_copy(
         update={"verification": found, "verification_note": note, "comparison": words or design.comparison}

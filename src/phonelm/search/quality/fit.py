@@ -13,6 +13,7 @@ from phonelm.search.quality.fitting import MIN_SHAPES, fit_predictor
 from phonelm.search.quality.predictor import Predictor
 from phonelm.search.quality.runs import RunRecord, finished_run, make_task, write_table
 from phonelm.search.quality.study import STUDY_FILE, StudyConfig, planned_runs
+from phonelm.words import counted
 
 TABLE_FILE = "runs.csv"
 PREDICTOR_FILE = "predictor.json"
@@ -70,7 +71,7 @@ def run_study(
     tasks = [make_task(config, run, out, num_threads) for run in runs]
     records = {task.run.name: record for task in tasks if (record := finished_run(task))}
     left = [task for task in tasks if task.run.name not in records]
-    progress.line(f"{len(records)} of {len(tasks)} trainings are done; {len(left)} to go")
+    progress.line(f"{len(records)} of {counted(len(tasks), 'training')} done; {len(left)} to go")
     with progress.bar("train", len(tasks)) as advance:
         advance(len(records))
         for record in run_all(left, executor, workers):
