@@ -135,3 +135,21 @@ def test_the_number_of_models_is_said_before_they_are_measured(measured: list[De
     found = verify(small_design(profile), [profile], 3, progress=progress).verification
     assert found is not None
     assert lines[0].startswith(f"  {len(found.rows)} whole models to measure, in ")
+
+
+def test_models_measured_in_another_state_of_the_machine_are_warned_of(
+    measured: list[DecoderConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = profile_of_here()
+    quiet = verify(small_design(profile), [profile], 3).verification
+    assert quiet is not None
+    assert quiet.warning == ""
+    shares = iter([0.1, 0.9, 0.2])
+
+    def measure(configs: Sequence[DecoderConfig], *_: Any, **__: Any) -> list[WholeModel]:
+        return [WholeModel(1.0, 1.0, 0.0, 0.0, next(shares, 1.0)) for _ in configs]
+
+    monkeypatch.setattr("phonelm.search.verifier.measure_models", measure)
+    found = verify(small_design(profile), [profile], 3).verification
+    assert found is not None
+    assert f"2 of {len(found.rows)} models had few samples" in found.warning

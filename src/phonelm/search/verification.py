@@ -21,6 +21,10 @@ def shape_words(config: DecoderConfig) -> str:
     return f"{counted(config.num_layers, 'layer')} × {config.hidden_size}, {heads}, {kind}{untied}"
 
 
+USUAL_SHARE = 0.5
+"""Of a model's samples in the profile's state, below which they say little of the prediction."""
+
+
 class Record(BaseModel):
     """A frozen part of a design."""
 
@@ -42,6 +46,8 @@ class Verified(Record):
     predicted_prefill_ms: float
     measured_prefill_ms: float
     prefill_spread: float
+    usual_share: float | None = None
+    """Of its samples, those taken in the state of the machine that the profile was measured in."""
 
     @property
     def name(self) -> str:
@@ -66,6 +72,18 @@ class Verification(Record):
     prefill: Agreement
     rounds: int
     wall_s: float
+
+    @property
+    def warning(self) -> str:
+        """What disturbed the measurement, in words; empty where nothing did."""
+        few = sum(row.usual_share is not None and row.usual_share < USUAL_SHARE for row in self.rows)
+        if not few:
+            return ""
+        return (
+            f"The machine was in another state than when it was profiled: {few} of "
+            f"{counted(len(self.rows), 'model')} had few samples in the profile's. Errors may be the "
+            "machine's; when it is idle, run: phonelm profile --fresh, and search again."
+        )
 
 
 def agreement(predicted: Sequence[float], measured: Sequence[float]) -> Agreement:

@@ -152,4 +152,5 @@ def _row(subject: _Subject, measured: WholeModel) -> Verified:
         predicted_prefill_ms=subject.prefill_ms,
         measured_prefill_ms=measured.prefill_ms,
         prefill_spread=measured.prefill_spread,
+        usual_share=measured.usual_share,
     )

@@ -85,6 +85,8 @@ def _print_verification(console: Console, found: Verification) -> None:
         console.print(
             f"{name}: median error {agreement.median_error:.1%}, worst {agreement.worst_error:.1%}{order}"
         )
+    if found.warning:
+        console.print(found.warning, soft_wrap=True)
 
 
 def _short(config: DecoderConfig) -> str:
