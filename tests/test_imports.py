@@ -15,6 +15,7 @@ SOURCES = ROOT / "src"
 LEVELS = (
     ("version", "progress", "validation", "ranges", "words"),
     ("files",),
+    ("preconditions",),
     ("arch",),
     ("devices",),
     ("profile", "data", "formats"),

@@ -24,3 +24,12 @@ def test_without_a_terminal_nothing_is_drawn(capsys: pytest.CaptureFixture[str])
     with TerminalProgress().transfer("x", 1000, 0) as advance:
         advance(1000)
     assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_terminal_a_phase_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with TerminalProgress().bar("measuring [operators]", 10) as advance:
+        advance(4)
+        advance(6)
+    captured = capsys.readouterr()
+    assert captured.err == "  measuring [operators]\n"
+    assert captured.out == ""

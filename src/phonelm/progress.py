@@ -40,14 +40,16 @@ class TerminalProgress(Progress):
 
     @contextmanager
     def bar(self, label: str, total: float) -> Iterator[Callable[[float], None]]:
-        """Draw a bar with the time left; it is gone when the work is done."""
+        """Draw a bar with the time left; it is gone when the work is done. Elsewhere it is a line."""
+        if not self._console.is_terminal:
+            self.line(f"  {label}")
+            yield lambda _done: None
+            return
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        with RichProgress(
-            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
-        ) as bars:
+        with RichProgress(*columns, console=self._console, transient=True) as bars:
             task = bars.add_task(label, total=total)
             yield lambda done: bars.advance(task, done)
 

@@ -21,6 +21,7 @@ from phonelm.bench.suite import (
     select,
     shape_of,
 )
+from phonelm.bench.suite.reasons import reason_of
 from phonelm.bench.suite.result import PARTS
 from phonelm.engine import load
 from phonelm.formats import write_random_gguf
@@ -69,14 +70,22 @@ def test_every_model_of_the_registry_is_measured_or_left_out_with_a_reason() -> 
 
 def test_reasons_name_all_that_is_lacking() -> None:
     left_out = select().left_out
-    reason, _, lacking = left_out["Pythia-1B"].partition(" with ")
-    assert reason == "the runtime has no decoders of this kind"
+    reason, _, lacking = left_out["Pythia-1B"].partition(": ")
+    assert reason == "the runtime lacks"
     assert {
-        "layers.mixer.rope.fraction = 0.25", "layers.ffn.activation = gelu", "layers.residual.parallel = True"
+        "rotary positions in 25% of each head", "FFNs with exact GELU", "attention and FFN side by side"
     } <= set(lacking.split(", "))  # fmt: skip
-    assert "layers = different ones" in left_out["OpenELM-1.1B"]
-    assert "embedding.learned_positions = True" in left_out["OPT-125M"]
+    assert "layers of different sizes" in left_out["OpenELM-1.1B"]
+    assert "learned positions" in left_out["OPT-125M"]
+    assert "caps logits" in left_out["Gemma-2-2B"]
     assert "latent attention" in left_out["MiniCPM3-4B"]
+
+
+def test_reasons_are_in_words_and_name_what_has_none() -> None:
+    assert not [reason for reason in select().left_out.values() if " = " in reason or "True" in reason]
+    assert reason_of(["layers.mixer.sinks = True"], ()) == "the runtime lacks: layers.mixer.sinks = True"
+    assert reason_of(["embedding.scaled = False"], ()) == "the runtime lacks: embedding.scaled = False"
+    assert reason_of([], ("does more",)) == ""
 
 
 def test_shapes_are_the_registrys_own() -> None:

@@ -108,3 +108,20 @@ def test_a_profile_that_lacks_an_operator_or_is_old_is_measured_again(
     assert done.returncode == 1
     assert words in done.stderr
     assert "phonelm profile" in done.stderr
+
+
+def test_what_was_priced_is_there_when_the_measuring_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {"machine": machine_info(), "kernels": kernels_fingerprint()}
+    synthetic_profile().model_copy(update=here).save(tmp_path / "device.json")
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("phonelm.search.verifier.measure_models", stopped)
+    out = tmp_path / "design.json"
+    words = [*BUDGET, "--device", str(tmp_path / "device.json"), "-o", str(out)]
+    assert make_app()(words, standalone_mode=False) == 1
+    assert Design.load(out).verification is None
+    assert (tmp_path / "design.html").is_file()

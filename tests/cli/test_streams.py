@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from phonelm.cli import VERBS
+
 Phonelm = Callable[..., subprocess.CompletedProcess[str]]
 Shell = Callable[..., "subprocess.CompletedProcess[bytes]"]
 SHORT = "-n 4 --temperature 0 --threads 1"
@@ -119,3 +121,24 @@ def test_a_prompt_file_that_cannot_be_read(phonelm: Phonelm, tiny_gguf: Path, tm
         done = phonelm("generate", tiny_gguf, "--prompt-file", tmp_path / name)
         assert (done.returncode, done.stdout) == (1, "")
         assert message in done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_that_standard_output_is_closed(shell: Shell, verb: str) -> None:
+    done = shell(f"phonelm {verb} >&-")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("phonelm: standard output is closed; send it to a file")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_measuring_needs_no_standard_input_and_says_a_full_disk(
+    shell: Shell, tiny_gguf: Path, options: str
+) -> None:
+    line = f"phonelm bench {tiny_gguf} --prompt 4 --generate 2 --repeats 1 --threads 1 {options}"
+    closed = shell(f"{line} <&-")
+    assert closed.returncode == 0, closed.stderr
+    assert closed.stdout
+    full = shell(f"{line} > /dev/full")
+    assert full.returncode == 1
+    assert full.stderr.decode().splitlines()[-1].startswith("phonelm: the disk is full")

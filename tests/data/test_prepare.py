@@ -162,3 +162,16 @@ def test_the_standard_library_is_prepared(tmp_path: Path) -> None:
     assert 3.9e6 < manifest.train.bytes + manifest.valid.bytes <= 4e6
     assert manifest.train.bytes / manifest.train.tokens > 3
     assert manifest.valid.documents > 0
+
+
+def test_a_text_too_small_for_its_vocabulary_is_said_and_recorded(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus", 6)
+    config = DataConfig(source=str(tmp_path / "corpus"), vocab_size=2000)
+    manifest = prepare(config, tmp_path / "data")
+    names = AutoTokenizer.from_pretrained(tmp_path / "data").get_vocab()
+    learned = sum(not name.startswith("<|unused_") for name in names)
+    assert manifest.vocab_size == len(names) == 2000
+    assert manifest.unused_tokens == 2000 - learned > 0
+    assert DataManifest.load(tmp_path / "data").unused_tokens == manifest.unused_tokens
+    assert f"enough for {learned} of the 2,000 tokens" in manifest.summary
+    assert "enough" not in prepare(config.model_copy(update={"vocab_size": 270}), tmp_path / "d").summary

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,16 @@ def test_every_record_says_how_it_was_made(tmp_path: Path) -> None:
     made = json.loads((tmp_path / "stages" / "first.json").read_text())["made"]
     assert made["seed"] == 9
     assert {"phonelm", "machine", "made_at", "config", "wall_s"} <= set(made)
+
+
+def test_what_would_end_a_later_stage_is_known_before_the_first(tmp_path: Path) -> None:
+    counting = Counting()
+    first, second = counting.stages
+
+    def refuse(recipe: Recipe) -> None:
+        raise ValueError(f"{recipe.name} has no text")
+
+    with pytest.raises(ValueError, match="tiny has no text"):
+        build(recipe(), tmp_path / "run", Lines(), [first, replace(second, check=refuse)])
+    assert counting.ran == []
+    assert not (tmp_path / "run").exists()

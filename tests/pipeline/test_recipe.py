@@ -88,3 +88,21 @@ def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_recipe(tmp_path / "none.yaml")
+
+
+def test_files_are_named_as_seen_from_the_recipe(tmp_path: Path) -> None:
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    (folder / "space.yaml").write_text("head_dim: [32]\n")
+    text = NANO.read_text()
+    start, end = text.index("  space:"), text.index("# Text to tokens")
+    text = text[:start] + "  space: space.yaml\n  predictor: p.json\n" + text[end:]
+    path = write(
+        folder, text.replace("source: python-stdlib", "source: [../notes, hf:a/b, /x, python-stdlib]")
+    )
+    recipe = load_recipe(path)
+    assert recipe.search.predictor == str(folder / "p.json")
+    assert recipe.search.space.head_dim == [32]
+    assert recipe.data.source == (str(folder / "../notes"), "hf:a/b", "/x", "python-stdlib")
+    # Of the command line, as seen from where it is typed.
+    assert load_recipe(path, data="notes").data.source == "notes"

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markupsafe import escape
+from matplotlib.figure import Figure
 
 from phonelm.report import write_design_page
 from phonelm.search import Design, SearchConfig, Verification, Verified, search
@@ -76,3 +78,25 @@ def test_the_page_holds_what_was_found(design: Design, tmp_path: Path) -> None:
 def test_a_design_that_was_not_verified_says_why(design: Design, tmp_path: Path) -> None:
     noted = design.model_copy(update={"verification_note": "Not measured: the machine is elsewhere."})
     assert "the machine is elsewhere" in write_design_page(noted, tmp_path / "design.html").read_text()
+
+
+def test_a_legend_covers_no_marker(design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def look(figure: Figure, *_: Any, **__: Any) -> None:
+        figure.canvas.draw()
+        for axes in figure.axes:
+            legend = axes.get_legend()
+            assert legend is not None
+            assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
+            drawn.append(axes.get_xlabel())
+
+    real = Figure.savefig
+
+    def save(figure: Figure, *args: Any, **options: Any) -> None:
+        look(figure)
+        real(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    write_design_page(verified(design), tmp_path / "design.html")
+    assert len(drawn) == 6

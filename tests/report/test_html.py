@@ -112,3 +112,17 @@ def test_a_run_that_is_not_that_far_names_the_missing_file(run_folder: Path) -> 
     with pytest.raises(FileNotFoundError, match=r"run\.json"):
         write_report(run_folder)
     assert not (run_folder / "report.html").exists()
+
+
+def test_the_headline_is_the_speed_that_users_get(run_folder: Path) -> None:
+    document = json.loads((run_folder / "run.json").read_text())
+    page = write_report(run_folder).read_text()
+    assert "<b>1,000</b><span>tokens/s decode, measured" in page
+    sparse = {"measured_tok_s": 1350.0, "dead_fraction": 0.9}
+    document["speeds"]["chosen"]["without_dead_neurons"] = sparse
+    write_json(run_folder / "run.json", document)
+    page = write_report(run_folder).read_text()
+    assert "<b>1,350</b><span>tokens/s decode, measured<br>1,000 with the dead neurons too" in page
+    assert "with all neurons of both computed" in page
+    text = re.sub(r"<[^>]*>", " ", page)
+    assert not re.findall(r"[a-z]\.[A-Z][a-z]+ ", text)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from phonelm.search import Design, SearchConfig, enumerate_shapes, price, search
+from phonelm.search.quality import Predictor
 from synthetic import synthetic_profile
 
 SPACE: dict[str, Any] = {"hidden": {"min": 64, "max": 512, "step": 64}, "head_dim": [32, 64]}
@@ -146,3 +147,16 @@ def test_senseless_budgets_are_refused(params: object) -> None:
 def test_a_request_longer_than_the_context_is_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         search(config(prompt_tokens=500, output_tokens=100), synthetic_profile())
+
+
+def test_a_predictor_of_a_file_takes_the_place_of_the_shipped_one(tmp_path: Path) -> None:
+    shipped = Predictor.shipped()
+    assert shipped is not None
+    steeper = [2 * coefficient for coefficient in shipped.coefficients]
+    shipped.model_copy(update={"coefficients": tuple(steeper)}).save(tmp_path / "predictor.json")
+    ours = search(config(), synthetic_profile())
+    theirs = search(config(predictor=str(tmp_path / "predictor.json")), synthetic_profile())
+    assert theirs.quality_source == str(tmp_path / "predictor.json")
+    assert ours.quality_source == "predictor"
+    worst = [max(point.loss_percent for point in design.sample) for design in (ours, theirs)]
+    assert worst[1] > 1.5 * worst[0]

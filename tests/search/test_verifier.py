@@ -9,6 +9,7 @@ import pytest
 from phonelm.arch import DecoderConfig
 from phonelm.devices import kernels_fingerprint, machine_info
 from phonelm.profile import DeviceProfile
+from phonelm.progress import Progress
 from phonelm.search import Design, Request, SearchConfig, predict, search, verify
 from phonelm.search.measure import WholeModel
 from phonelm.search.verification import agreement, rank_correlation
@@ -100,3 +101,55 @@ def test_rank_correlation_is_spearmans() -> None:
     expected = np.corrcoef(ranks(a), ranks(b))[0, 1]
     assert rank_correlation(a.tolist(), b.tolist()) == pytest.approx(expected)
     assert rank_correlation([1, 1, 1], [1, 2, 3]) is None
+
+
+def test_the_comparison_is_predicted_until_it_is_measured(
+    measured: list[DecoderConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = profile_of_here()
+    design = small_design(profile)
+    other = design.best_conventional
+    assert other is not None
+    predicted = other.candidate.decode_ms / design.chosen.decode_ms
+    assert f"It is predicted to decode {predicted:.2f} times" in design.comparison
+
+    def measure(configs: Sequence[DecoderConfig], *_: Any, **__: Any) -> list[WholeModel]:
+        times = {design.chosen.config: 2.0, other.candidate.config: 3.0}
+        return [WholeModel(times.get(config, 9.0), 10.0, 0.0, 0.0, 1.0) for config in configs]
+
+    monkeypatch.setattr("phonelm.search.verifier.measure_models", measure)
+    verified = verify(design, [profile], 3)
+    assert f"Measured, it decodes 1.50 times (predicted {predicted:.2f})" in verified.comparison
+    assert "prefills 1.00 times" in verified.comparison
+    assert verified.verification is not None
+    losses = {row.role: row.loss_percent for row in verified.verification.rows}
+    assert losses["chosen"] == design.chosen.loss_percent
+    assert losses["sample"] is not None
+
+
+def test_the_number_of_models_is_said_before_they_are_measured(measured: list[DecoderConfig]) -> None:
+    lines: list[str] = []
+    progress = Progress()
+    progress.line = lines.append  # type: ignore[method-assign]
+    profile = profile_of_here()
+    found = verify(small_design(profile), [profile], 3, progress=progress).verification
+    assert found is not None
+    assert lines[0].startswith(f"  {len(found.rows)} whole models to measure, in ")
+
+
+def test_models_measured_in_another_state_of_the_machine_are_warned_of(
+    measured: list[DecoderConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = profile_of_here()
+    quiet = verify(small_design(profile), [profile], 3).verification
+    assert quiet is not None
+    assert quiet.warning == ""
+    shares = iter([0.1, 0.9, 0.2])
+
+    def measure(configs: Sequence[DecoderConfig], *_: Any, **__: Any) -> list[WholeModel]:
+        return [WholeModel(1.0, 1.0, 0.0, 0.0, next(shares, 1.0)) for _ in configs]
+
+    monkeypatch.setattr("phonelm.search.verifier.measure_models", measure)
+    found = verify(small_design(profile), [profile], 3).verification
+    assert found is not None
+    assert f"2 of {len(found.rows)} models had few samples" in found.warning

@@ -167,16 +167,15 @@ def _print_document(results: list[BenchResult], failed: list[dict[str, str]], co
 
 
 def _print_tables(results: list[BenchResult], layers: bool) -> None:
-    from rich.console import Console
-
     from phonelm.bench.table import bench_table, layers_table
+    from phonelm.cli.tables import output_console, print_table
 
-    # Into a file or a pipe the table goes whole, whatever the width of the terminal.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(bench_table(results))
+    console = output_console()
+    print_table(console, bench_table(results))
     if layers and any(result.live_fractions for result in results):
-        console.print(layers_table(results))
+        print_table(console, layers_table(results))
     elif layers:
         console.print(
-            "no neurons were skipped: no ReLU, weights of another type than Q4_0 and Q8_0, or --dense"
+            "no neurons were skipped: no ReLU, weights of another type than Q4_0 and Q8_0, or --dense",
+            soft_wrap=True,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from phonelm.bench.result import DeviceTiming
@@ -58,11 +59,12 @@ def check_usage(context: typer.Context, device: str, program: Path | None, layer
 
 
 def _print_table(machine: str, timings: list[DeviceTiming]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from phonelm.cli.tables import output_console, print_table
+
     first = timings[0]
-    title = f"{machine}; {first.repeats} repeats: median"
+    title = f"{machine}; {counted(first.repeats, 'repeat')}: median"
     table = Table("model", title=title, title_justify="left")
     for name in (
         f"prefill of {first.prompt_tokens}\ntokens/s",
@@ -81,4 +83,4 @@ def _print_table(machine: str, timings: list[DeviceTiming]) -> None:
             f"{timing.peak_rss_bytes / 1e6:,.0f}",
             f"{timing.isa}\n{timing.prefill_threads} and {timing.decode_threads}",
         )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    print_table(output_console(), table)

@@ -102,15 +102,12 @@ def _print_document(outcome: Outcome, options: Any, machine: MachineInfo) -> Non
 
 
 def _print_tables(outcome: Outcome, path: Path) -> None:
-    import sys
-
-    from rich.console import Console
-
     from phonelm.bench.suite.table import left_out_table, suite_table
+    from phonelm.cli.tables import output_console, print_table
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = output_console()
     if outcome.rows:
-        console.print(suite_table(outcome.rows))
+        print_table(console, suite_table(outcome.rows))
     if outcome.left_out:
-        console.print(left_out_table(outcome.left_out))
+        print_table(console, left_out_table(outcome.left_out))
     console.print(f"rows in {path}; draw them with: phonelm survey", soft_wrap=True)

@@ -34,6 +34,8 @@ def data(
     """
     from phonelm.data import DataConfig, prepare
     from phonelm.data.config import STDLIB
+    from phonelm.data.sources import require_sources
+    from phonelm.preconditions import require_writable
     from phonelm.progress import TerminalProgress
 
     config = DataConfig(
@@ -43,5 +45,7 @@ def data(
         max_bytes=max_bytes,
         seed=seed,
     )
+    require_sources(config.sources)
+    require_writable(out)
     manifest = prepare(config, out, TerminalProgress())
     print_json(manifest.model_dump_json()) if json_ else print(f"{out}: {manifest.summary}")

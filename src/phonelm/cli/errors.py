@@ -9,6 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -25,14 +26,15 @@ _EXTRA_OF = {
     "huggingface_hub": "train",
     "pyarrow": "train",
     "zstandard": "train",
-    "matplotlib": "train",
+    "matplotlib": "report",
     "llguidance": "grammar",
+    "ray": "ray",
 }
 _AFTER_INTERRUPT = {
     "build": "; the same command resumes",
     "train": "; the same command resumes",
     "pull": "; the same command goes on where it was",
-    "fit_quality": "; the same command with --resume resumes",
+    "fit_quality": "; the same command resumes",
 }
 """What a verb that was stopped can promise; the others begin anew."""
 
@@ -131,9 +133,23 @@ def _system_failure(error: OSError) -> str:
         return f"the disk is full{place}; free some space and run again"
     if isinstance(error, FileNotFoundError):
         return f"no such file or folder{place}; check the path"
+    advice = "; choose another place or change its rights"
+    if _is_cached(error.filename):
+        advice = "; name another cache folder with PHONELM_CACHE or change its rights"
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return f"no permission{place}; choose another place or change its rights"
+        return f"no permission{place}{advice}"
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return f"{(error.strerror or str(error)).lower()}{place}{advice}"
     return f"{(error.strerror or str(error)).lower()}{place}; check the path and the disk"
+
+
+def _is_cached(path: object) -> bool:
+    """Whether a path is the cache folder or in it."""
+    from phonelm.files import cache_folder
+
+    if not isinstance(path, (str, Path)):
+        return False
+    return Path(path).absolute().is_relative_to(cache_folder().absolute())
 
 
 def _leave_quietly() -> None:

@@ -45,18 +45,22 @@ def fit_quality(
     executor: Annotated[
         str, typer.Option(help="local: processes of this machine; ray: a cluster.")
     ] = "local",
-    resume: Annotated[bool, typer.Option("--resume", help="Resume the study in the folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Accepted; a study in the folder is always resumed.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
 ) -> None:
     """Train small models of many shapes for equal tokens, and fit what predicts the loss of others.
 
-    Ctrl-C leaves a folder that --resume continues.
+    Ctrl-C leaves a folder that the same command continues.
 
     \b
     Example:
       phonelm search fit-quality --params 1M --params 3M --tokens 2M --corpus notes/ --out study/
     """
+    from phonelm.data.sources import require_sources
     from phonelm.pipeline.lock import run_lock
+    from phonelm.preconditions import TRAINING, require_packages, require_writable
     from phonelm.progress import TerminalProgress
     from phonelm.search.quality.fit import fit_study
     from phonelm.search.quality.study import StudyConfig
@@ -73,6 +77,9 @@ def fit_quality(
     }
     settings |= {name: tuple(values) for name, values in given.items() if values}
     study = StudyConfig.model_validate(settings)
+    require_packages(*TRAINING, *(["ray"] if executor == "ray" else []))
+    require_sources(study.corpus)
+    require_writable(out / "study.json")
     with run_lock(out):
         records, predictor = fit_study(
             study,
@@ -80,7 +87,6 @@ def fit_quality(
             workers=workers,
             num_threads=threads,
             executor="ray" if executor == "ray" else "local",
-            resume=resume,
             progress=TerminalProgress(),
         )
     print(_document(study, records, predictor)) if json_ else _print_study(records, predictor, out)
@@ -98,10 +104,11 @@ def _document(study: StudyConfig, records: Sequence[RunRecord], predictor: Predi
 
 
 def _print_study(records: Sequence[RunRecord], predictor: Predictor, out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from phonelm.cli.tables import output_console, print_table
+
+    console = output_console()
     table = Table()
     for name in ("run", "layers x width", "heads", "FFN", "non-\nembedding", "nats\na byte"):
         table.add_column(name, justify="left" if name == "run" else "right")
@@ -110,7 +117,7 @@ def _print_study(records: Sequence[RunRecord], predictor: Predictor, out: Path) 
         ffn = f"{r.ffn} {r.activation} {r.intermediate}"
         row = (f"{r.layers} x {r.hidden}", heads, ffn, f"{r.non_embedding / 1e6:.2f}M")
         table.add_row(r.name, *row, f"{r.nats_per_byte:.4f}")
-    console.print(table)
+    print_table(console, table)
     console.print(predictor.note, soft_wrap=True)
     console.print(
         f"{out / 'predictor.json'} holds the predictor, {out / 'runs.csv'} the table", soft_wrap=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,9 +44,12 @@ def profile(
       phonelm profile --device adb --out phone.json
     """
     from phonelm.devices import open_device
+    from phonelm.preconditions import require_writable
     from phonelm.profile import ProfileConfig, profile_device
     from phonelm.progress import TerminalProgress
 
+    if out:
+        require_writable(out)
     config = ProfileConfig(quick=quick, num_threads=threads)
     with open_device(device, program) as connected:
         measured = profile_device(config, device=connected, progress=TerminalProgress(), fresh=fresh)
@@ -60,13 +62,11 @@ def profile(
 
 
 def _print_tables(profile: DeviceProfile) -> None:
-    from rich.console import Console
-
+    from phonelm.cli.tables import output_console, print_table
     from phonelm.profile.table import machine_lines, profile_tables
 
-    # Into a file or a pipe the tables go whole, whatever the width of the terminal.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = output_console()
     for line in machine_lines(profile):
         console.print(line, soft_wrap=True)
     for table in profile_tables(profile):
-        console.print(table)
+        print_table(console, table)

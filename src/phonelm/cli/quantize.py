@@ -70,7 +70,7 @@ def quantize(
 
     \b
     Examples:
-      phonelm quantize path/to/checkpoint/ --type q4_k_m -o model.gguf
+      phonelm quantize runs/nano/decay --type q4_k_m -o model.gguf
       phonelm quantize model-f16.gguf --type q5_k_m -o model-q5_k_m.gguf
     """
     from phonelm.files import check_writable

@@ -40,8 +40,11 @@ def survey(
     """
     from phonelm.bench.suite import choose_device, devices_of
     from phonelm.devices import machine_info
+    from phonelm.preconditions import PICTURES, require_packages, require_writable
     from phonelm.report.survey import survey_figures, write_survey
 
+    require_packages(*PICTURES)
+    require_writable(out / "survey.html")
     rows = _rows(suite)
     device = choose_device(rows, machine_info(), machine)
     others = [other for other in devices_of(rows) if other != device]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phonelm.cli.streams import print_json
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from phonelm.arch import DecoderConfig
@@ -40,10 +41,13 @@ def train(
       phonelm train data/ --shape design.json --out stable/ --steps 600 --warmup 40
       phonelm train data/ --shape design.json --out final/ --steps 200 --decay 200 --init-from stable/
     """
+    from phonelm.preconditions import TRAINING, require_packages, require_writable
     from phonelm.progress import TerminalProgress
     from phonelm.train import TrainConfig
     from phonelm.train import train as run
 
+    require_packages(*TRAINING)
+    require_writable(out)
     config = TrainConfig(
         steps=steps,
         batch_size=batch,
@@ -60,7 +64,7 @@ def train(
     if json_:
         print_json(result.model_dump_json())
     else:
-        print(f"{out}: {result.bits_per_byte:.3f} bits per byte, {result.tokens:,} tokens")
+        print(f"{out}: {result.bits_per_byte:.3f} bits per byte, {counted(result.tokens, 'token')}")
 
 
 def _decoder(shape: str) -> DecoderConfig:

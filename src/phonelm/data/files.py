@@ -11,6 +11,8 @@ from typing import IO, Any
 PLAIN = (".txt", ".md", ".py")
 JSON_LINES = (".jsonl", ".jsonl.xz", ".jsonl.zst", ".jsonl.gz")
 SUFFIXES = (*PLAIN, *JSON_LINES, ".parquet")
+READERS = {".parquet": "pyarrow", ".zst": "zstandard"}
+"""The packages that some of them need."""
 
 
 def is_supported(path: Path) -> bool:

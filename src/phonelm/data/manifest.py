@@ -35,6 +35,8 @@ class DataManifest(BaseModel):
     """Of the tokens: the same means the same training."""
     seed: int
     vocab_size: int
+    unused_tokens: int = 0
+    """Of the vocabulary, those that the text was too small to learn: they stand for nothing."""
     train: Split
     valid: Split
     duplicates: int
@@ -46,9 +48,15 @@ class DataManifest(BaseModel):
         """One line on how much there is."""
         documents = self.train.documents + self.valid.documents
         density = self.train.bytes / max(1, self.train.tokens)
+        unused = (
+            f"; the text was enough for {self.vocab_size - self.unused_tokens:,} of the {self.vocab_size:,} "
+            "tokens of the vocabulary, the others stand for nothing: take a smaller --vocab or more text"
+            if self.unused_tokens
+            else ""
+        )
         return (
             f"{counted(documents, 'document')}, {counted(self.train.tokens, 'token')} to train on, "
-            f"{self.valid.tokens:,} held out, {density:.2f} bytes per token"
+            f"{self.valid.tokens:,} held out, {density:.2f} bytes per token{unused}"
         )
 
     @staticmethod

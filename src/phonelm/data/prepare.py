@@ -16,7 +16,7 @@ from phonelm.data.config import DataConfig
 from phonelm.data.manifest import MANIFEST_FILE, DataManifest, Split
 from phonelm.data.shards import ShardWriter, token_dtype
 from phonelm.data.sources import documents, source_files, source_identity
-from phonelm.data.tokenizer import END_OF_TEXT, save_tokenizer, token_bytes, train_tokenizer
+from phonelm.data.tokenizer import END_OF_TEXT, num_unused, save_tokenizer, token_bytes, train_tokenizer
 from phonelm.files import atomic_path, fingerprint, provenance, remove_leftovers, write_json
 from phonelm.progress import Progress
 
@@ -55,7 +55,12 @@ def prepare(config: DataConfig, folder: Path | str, progress: Progress | None = 
             config=config.model_dump(mode="json"), seed=config.seed, wall_s=time.monotonic() - began
         )
         manifest = DataManifest(
-            fingerprint=identity, seed=config.seed, vocab_size=config.vocab_size, made=made, **parts
+            fingerprint=identity,
+            seed=config.seed,
+            vocab_size=config.vocab_size,
+            unused_tokens=num_unused(tokenizer),
+            made=made,
+            **parts,
         )
         write_json(staging / MANIFEST_FILE, manifest.model_dump(mode="json"))
     progress.line(manifest.summary)

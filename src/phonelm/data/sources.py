@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from phonelm.data.config import STDLIB
-from phonelm.data.files import SUFFIXES, document_of, is_supported, read_documents
+from phonelm.data.files import READERS, SUFFIXES, document_of, is_supported, read_documents
+from phonelm.preconditions import require_packages
 
 _NOT_TEXT = frozenset(
     {"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test", "encodings"}
@@ -50,6 +51,21 @@ def source_files(source: str) -> list[Path]:
     if not is_supported(path):
         raise ValueError(f"file {source} is of an unknown kind; supported are {' '.join(SUFFIXES)}")
     return [path]
+
+
+def require_sources(sources: Sequence[str]) -> None:
+    """Raise `ValueError` for a source that is not there, `ModuleNotFoundError` where its reader is missing.
+
+    `hf:` is not looked for.
+    """
+    require_packages("tokenizers")
+    for source in sources:
+        if source.startswith("hf:"):
+            require_packages("datasets")
+        names = [path.name.lower() for path in source_files(source)]
+        for suffix, package in READERS.items():
+            if any(name.endswith(suffix) for name in names):
+                require_packages(package)
 
 
 def source_identity(source: str) -> list[Any]:

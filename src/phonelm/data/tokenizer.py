@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
+UNUSED = "<|unused_"
+"""How the tokens begin that fill a vocabulary which the text was too small for."""
 SPECIALS = (END_OF_TEXT, TURN_START, TURN_END)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
@@ -51,7 +53,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer=trainer)
     missing = vocab_size - tokenizer.get_vocab_size()
-    tokenizer.add_special_tokens([AddedToken(f"<|unused_{n}|>", special=True) for n in range(missing)])
+    tokenizer.add_special_tokens([AddedToken(f"{UNUSED}{n}|>", special=True) for n in range(missing)])
     assert tokenizer.get_vocab_size() == vocab_size
     return tokenizer
 
@@ -72,6 +74,12 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context_length: int = 204
         "chat_template": CHAT_TEMPLATE,
     }
     write_json(folder / "tokenizer_config.json", config)
+
+
+def num_unused(tokenizer: Tokenizer) -> int:
+    """How many tokens of a vocabulary stand for nothing, as the text held too little to learn them from."""
+    added = tokenizer.get_added_tokens_decoder().values()
+    return sum(token.content.startswith(UNUSED) for token in added)
 
 
 def special_ids(folder: Path) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from phonelm.pipeline.lock import run_lock
 from phonelm.pipeline.recipe import Recipe
 from phonelm.pipeline.stage import Context, Outcome, Stage, StageRecord, read_record
 from phonelm.pipeline.stages import STAGES
+from phonelm.preconditions import require_writable
 from phonelm.progress import Progress
 from phonelm.version import package_version
 
@@ -26,9 +27,13 @@ def build(
 
     A stage is run when its part of the recipe, the results of the stages it needs, or the version changed, or
     when its files are gone; one that was interrupted resumes where it can. Raises `ValueError` and
-    `OSError` as the stages do; what was finished before stays.
+    `OSError` as the stages do, for what is missing (packages, sources, rights) before the first of them; what
+    was finished before stays.
     """
     context = Context(recipe, Path(folder), progress or Progress())
+    for stage in stages:
+        stage.check(recipe)
+    require_writable(context.path("recipe.json"))
     with run_lock(context.folder):
         write_json(context.path("recipe.json"), recipe.model_dump(mode="json"))
         records: dict[str, StageRecord] = {}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from phonelm.data import DataConfig
+from phonelm.data.config import STDLIB
 from phonelm.profile import ProfileConfig
 from phonelm.search import SearchConfig
 from phonelm.train.config import TrainConfig
@@ -131,6 +132,8 @@ def _share(document: dict[str, Any], path: tuple[str, ...], defaults: dict[str, 
 def load_recipe(path: Path | str, *, data: str | None = None) -> Recipe:
     """Read a recipe from YAML; `data` replaces the corpus it names (a path, or `hf:NAME`).
 
+    Relative paths in the recipe are relative to its folder, `data` to the working folder.
+
     Raises `ValueError` with one line for what is not YAML or not a recipe, `FileNotFoundError` for no file.
     """
     import yaml
@@ -142,13 +145,27 @@ def load_recipe(path: Path | str, *, data: str | None = None) -> Recipe:
         raise ValueError(f"{path} is not YAML ({str(error).splitlines()[0]}); correct it") from error
     if not isinstance(document, dict):
         raise ValueError(f"{path} holds no recipe; see recipes/nano.yaml for one")
-    search = document.get("search")
-    if isinstance(search, dict) and isinstance(search.get("space"), str):
-        # A file is named as seen from the recipe.
-        document["search"] = {**search, "space": str(path.parent / search["space"])}
+    _name_files_from(path.parent, document)
     if data is not None:
         document["data"] = {**(document.get("data") or {}), "source": data}
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
         raise ValueError(explain(str(path), Recipe, error)) from error
+
+
+def _name_files_from(folder: Path, document: dict[str, Any]) -> None:
+    """Make the files that a recipe names relative to its folder ones of the working folder."""
+    for section, keys in (("search", ("space", "predictor")), ("data", ("source",))):
+        if isinstance(document.get(section), dict):
+            named = {key: document[section][key] for key in keys if key in document[section]}
+            found = {key: _seen_from(folder, value) for key, value in named.items()}
+            document[section] = {**document[section], **found}
+
+
+def _seen_from(folder: Path, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_seen_from(folder, one) for one in value]
+    if not isinstance(value, str) or not value or value == STDLIB or value.startswith("hf:"):
+        return value
+    return str(folder / Path(value).expanduser())

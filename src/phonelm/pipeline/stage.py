@@ -50,6 +50,8 @@ class Stage:
     run: Callable[[Context], Outcome]
     state: Callable[[Recipe], Any] = lambda _recipe: None
     """What else decides it: the machine, the files of the corpus; JSON-able."""
+    check: Callable[[Recipe], None] = lambda _recipe: None
+    """Raises what would end the stage, for it to be known before the first one begins."""
 
 
 class StageRecord(BaseModel):

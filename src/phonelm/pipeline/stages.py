@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from phonelm.devices import kernels_fingerprint, machine_info
+from phonelm.files import read_json
 from phonelm.pipeline.quantize import quantize_stage
 from phonelm.pipeline.recipe import Recipe
 from phonelm.pipeline.run import run_stage
 from phonelm.pipeline.stage import Context, Outcome, Stage
+from phonelm.preconditions import PICTURES, TRAINING, require_packages
 from phonelm.profile import DeviceProfile, profile_device
 from phonelm.search import Design, search
+from phonelm.search.quality import Predictor
 from phonelm.train.config import TrainConfig
 from phonelm.words import counted
 
@@ -100,6 +103,30 @@ def _report(context: Context) -> Outcome:
     return Outcome(str(path), None)
 
 
+def _predictor(recipe: Recipe) -> Any:
+    """The predictor as it is, where the recipe names one."""
+    return recipe.search.predictor and read_json(recipe.search.predictor)
+
+
+def _check_predictor(recipe: Recipe) -> None:
+    if recipe.search.predictor:
+        Predictor.load(recipe.search.predictor)
+
+
+def _check_training(_recipe: Recipe) -> None:
+    require_packages(*TRAINING)
+
+
+def _check_report(_recipe: Recipe) -> None:
+    require_packages(*PICTURES)
+
+
+def _check_sources(recipe: Recipe) -> None:
+    from phonelm.data.sources import require_sources
+
+    require_sources(recipe.data.sources)
+
+
 def _part(name: str) -> Any:
     """The recipe's section `name` as the settings of a stage."""
     return lambda recipe: getattr(recipe, name).model_dump(mode="json")
@@ -121,14 +148,17 @@ STAGES: tuple[Stage, ...] = (
         _profile,
         _machine,
     ),
-    Stage("search", ("profile",), ("design.json",), _part("search"), _search),
-    Stage("data", (), ("data/data.json", "data/tokenizer.json"), _part("data"), _data, _corpus),
+    Stage("search", ("profile",), ("design.json",), _part("search"), _search, _predictor, _check_predictor),
+    Stage(
+        "data", (), ("data/data.json", "data/tokenizer.json"), _part("data"), _data, _corpus, _check_sources
+    ),
     Stage(
         "stable",
         ("search", "data"),
         ("stable/model.safetensors",),
         lambda recipe: recipe.train.stable.model_dump(mode="json"),
         _stable,
+        check=_check_training,
     ),
     Stage(
         "decay",
@@ -157,5 +187,6 @@ STAGES: tuple[Stage, ...] = (
         ("report.html",),
         lambda recipe: recipe.model_dump(mode="json"),
         _report,
+        check=_check_report,
     ),
 )

@@ -57,6 +57,8 @@ class Conditions(BaseModel):
     """Of the probes, those in which both rates were usual."""
     drift: float
     """How much slower (above 0) the last measurements of the cells were than the first."""
+    others_share: float | None = None
+    """Of the time of all cores, what other processes and virtual machines used meanwhile; None: unknown."""
 
     @property
     def rates(self) -> Probe:

@@ -13,13 +13,18 @@ from phonelm._native import CHUNK_TOKENS
 from phonelm.devices import Device, LocalDevice, MachineInfo
 from phonelm.devices.asking import number
 from phonelm.files import cache_folder, fingerprint, provenance
+from phonelm.preconditions import require_cache
 from phonelm.profile.device import FORMAT_VERSION, Bandwidth, DeviceProfile, PhaseCosts
 from phonelm.profile.grid import CostGrid
+from phonelm.profile.neighbours import cpu_times, others_share
 from phonelm.profile.operators import Settings, measure_operators
 from phonelm.profile.tables import cost_tables
 from phonelm.progress import Progress
+from phonelm.words import counted
 
 MB = 2**20
+BUSY_SHARE = 0.1
+"""Of all cores used by others, above which a machine is busy."""
 BUSY_SPREAD = 0.5
 """Of repeats on a busy machine; an idle one stays under a tenth of it."""
 DRIFT = 0.1
@@ -52,7 +57,8 @@ def profile_device(
     """Measure a device, or return the cached profile of the same machine, kernels and configuration.
 
     The profile is kept in the cache folder. `fresh` measures anyway. No `device`: this machine.
-    Raises `DeviceGoneError` (a `ValueError`) when the device goes away in the middle.
+    Raises `OSError` before anything is measured where the cache folder cannot be written to, and
+    `DeviceGoneError` (a `ValueError`) when the device goes away in the middle.
 
     Instruction set and threads are the runtime's own choice (`PHONELM_ISA` forces the former).
     """
@@ -68,26 +74,38 @@ def profile_device(
         progress.line(
             f"  the profile of {made_at}, kept at {path}; to measure again: phonelm profile --fresh"
         )
+        _warn(kept, progress)
         return kept
-    begin = time.perf_counter()
+    require_cache()
+    begin, before = time.perf_counter(), cpu_times()
     profile = _measure(config, device, machine, isa, threads, progress)
+    share = others_share(before, cpu_times()) if isinstance(device, LocalDevice) else None
     profile = profile.model_copy(
         update={
+            "conditions": profile.conditions.model_copy(update={"others_share": share}),
             "made": provenance(
                 config={**config.model_dump(mode="json"), "device": device.name},
                 wall_s=round(time.perf_counter() - begin, 3),
-            )
+            ),
         }
     )
     profile.save(path)
-    for warning in _warnings(profile):
-        progress.line(f"  {warning}: predictions may be off; when it is idle, run: phonelm profile --fresh")
+    _warn(profile, progress)
     return profile
 
 
-def _warnings(profile: DeviceProfile) -> list[str]:
+def _warn(profile: DeviceProfile, progress: Progress) -> None:
+    for warning in warnings_of(profile):
+        progress.line(f"  {warning}: predictions may be off; when it is idle, run: phonelm profile --fresh")
+
+
+def warnings_of(profile: DeviceProfile) -> list[str]:
     """What was not right while the device was measured."""
     warnings, drift = [], profile.conditions.drift
+    if (share := profile.conditions.others_share or 0.0) > BUSY_SHARE:
+        warnings.append(
+            f"the device was busy while it was measured (other processes used {share:.0%} of its cores)"
+        )
     if profile.spread > BUSY_SPREAD:
         warnings.append(f"the device was busy while it was measured (repeats lie {profile.spread:.0%} apart)")
     if drift > DRIFT:
@@ -108,7 +126,8 @@ def last_cache_bytes(machine: MachineInfo) -> int:
 def _num_threads(config: ProfileConfig, machine: MachineInfo) -> int:
     if (config.num_threads or 1) > machine.num_cores:
         raise ValueError(
-            f"{config.num_threads} threads are more than the {machine.num_cores} cores of {machine.model}; "
+            f"{config.num_threads} threads are more than the {counted(machine.num_cores, 'core')} of "
+            f"{machine.model}; "
             "take fewer"
         )
     return config.num_threads or machine.num_cores

@@ -34,11 +34,20 @@ def machine_lines(profile: DeviceProfile) -> list[str]:
             if part
         ),
         f"instruction sets {', '.join(machine.isas)}; measured {profile.isa} with "
-        f"{counted(profile.num_threads, 'thread')}, {counted(profile.num_passes, 'time')}",
+        f"{counted(profile.num_threads, 'thread')}",
         f"usual state: {state.bytes_per_s / 1e9:.1f} GB/s and {state.ops_per_s / 1e12:.2f} int8 TOPS, in "
-        f"{state.usual_share:.0%} of the probes; repeats lie {profile.spread:.0%} apart, drift "
-        f"{state.drift:+.0%}",
+        f"{state.usual_share:.0%} of the probes; {steadiness(profile)}",
     ]
+
+
+def steadiness(profile: DeviceProfile) -> str:
+    """How far the repeats of a cell lie apart, as far as there are any."""
+    if profile.num_passes < 2:
+        return "one pass, spread unknown"
+    return (
+        f"{profile.num_passes} passes, repeats lie {profile.spread:.0%} apart, drift "
+        f"{profile.conditions.drift:+.0%}"
+    )
 
 
 def _table(title: str, first: str, columns: list[Any]) -> Table:
@@ -64,7 +73,7 @@ def _matrices(costs: PhaseCosts, block_type: str) -> Table:
     """Microseconds of the projections over the grid, with all weights in memory."""
     grid = costs.of("project")
     rest = {name: points[-1] for name, points in grid.axes.items() if name not in ("rows", "hidden")}
-    title = f"norm, queries, keys and values in {block_type} × {costs.num_tokens} token(s), µs"
+    title = f"norm, queries, keys and values in {block_type} × {counted(costs.num_tokens, 'token')}, µs"
     table = _table(title, "rows \\ width", grid.axes["hidden"])
     for rows in grid.axes["rows"]:
         table.add_row(str(rows), *_microseconds(grid.at(rows=rows, hidden=grid.axes["hidden"], **rest)))
@@ -95,7 +104,7 @@ def _neurons(grid: CostGrid) -> Table:
 
 def _others(profile: DeviceProfile) -> Table:
     phases = (profile.decode, profile.prefill)
-    table = _table("all else, µs", "", [f"× {phase.num_tokens} token(s)" for phase in phases])
+    table = _table("all else, µs", "", [f"× {counted(phase.num_tokens, 'token')}" for phase in phases])
     table.add_row("beginning of a pass", *_microseconds([p.of("embed").at(hidden=1024) for p in phases]))
     table.add_row("choice among 49152 tokens", *_microseconds([profile.sampling.at(vocab=49152)]))
     table.add_row("barrier", *_microseconds([profile.barrier_s]))

@@ -51,7 +51,7 @@ def plane_figure(design: Design, objective: Objective) -> str:
         axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel(f"predicted {_WORDS[objective]}")
         axes.set_ylabel("predicted loss above the best (%)")
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=9)
 
     title = f"Predicted loss against {_WORDS[objective]}"
     return draw(objective.split("_")[0] + "-plane", title, (7.6, 4.0), paint)
@@ -100,6 +100,6 @@ def verification_figure(rows: Sequence[Verified], phase: Literal["decode", "pref
         axes.plot(ends, ends, color=MUTED, linewidth=1, zorder=0)
         axes.set_xlabel(f"{phase}, predicted (ms)")
         axes.set_ylabel("measured (ms)")
-        axes.legend(loc="upper left", fontsize=8)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8, columnspacing=1)
 
     return draw(f"{phase}-verified", f"{phase}, measured against predicted", (3.9, 3.6), paint)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from phonelm.files import write_text
+from phonelm.profile.table import steadiness
 from phonelm.report.design_figures import candidates, plane_figure
 from phonelm.report.figures import SpeedPair, loss_figure, parts_figure, speeds_figure
 from phonelm.report.page import render
@@ -32,6 +33,7 @@ def _content(run: RunFolder) -> dict[str, Any]:
         "run": run,
         "design": design,
         "device": run.device,
+        "steadiness": steadiness(run.device),
         "candidates": candidates(design),
         "conventional": _conventional(design),
         "speeds": run.run["speeds"],

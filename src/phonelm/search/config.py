@@ -44,6 +44,8 @@ class SearchConfig(BaseModel):
     """Take the place of the space's types."""
     space: SpaceConfig = Field(default_factory=SpaceConfig)
     """A space, or the name of its file."""
+    predictor: str | None = None
+    """The file of a predictor that `phonelm search fit-quality` fitted, in place of the shipped one."""
     keep: dict[str, Any] = Field(default_factory=dict)
     """Dimensions that stay at one value: `{layers: 24}`."""
 

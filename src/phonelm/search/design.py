@@ -120,6 +120,8 @@ class Design(Record):
     conventional: list[Conventional]
     """Published shapes of equal size; without those that do not fit the budget."""
     reason: str
+    comparison: str = ""
+    """With the fastest conventional shape, in words."""
     quality_source: str
     quality_note: str
     num_shapes: int

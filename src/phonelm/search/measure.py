@@ -89,28 +89,31 @@ def measure_models(
     require_this_machine(profile)
     progress = progress or Progress()
     samples = [_Samples([], []) for _ in configs]
-    with (
-        tempfile.TemporaryDirectory(prefix="phonelm-models-") as folder,
-        progress.bar("measuring whole models", rounds * len(configs)) as advance,
-    ):
+    with tempfile.TemporaryDirectory(prefix="phonelm-models-") as folder:
         job = _job(request, profile)
-        for index in _turns(samples, rounds, profile):
+        for index in _turns(samples, rounds, profile, progress):
             path = Path(folder) / "model.gguf"
             write_random_gguf(path, configs[index], profile.block_type, profile.head_type)
             measured = in_own_process(_measure, path, job)
             samples[index].prefill += measured.prefill
             samples[index].decode += measured.decode
-            advance(1)
     return [_summary(of_model, profile) for of_model in samples]
 
 
-def _turns(samples: Sequence[_Samples], rounds: int, profile: DeviceProfile) -> Iterator[int]:
+def _turns(
+    samples: Sequence[_Samples], rounds: int, profile: DeviceProfile, progress: Progress
+) -> Iterator[int]:
     """All models in turn; then those again that hardly met the usual state, as many rounds at most."""
-    for extra in (False, True):
-        for _ in range(rounds):
-            for index, of_model in enumerate(samples):
-                if not extra or not of_model.enough(profile.conditions):
-                    yield index
+    for label, again in (("measuring whole models", False), ("measuring again, the machine was busy", True)):
+        models = [i for i, one in enumerate(samples) if not again or not one.enough(profile.conditions)]
+        if not models:
+            return
+        with progress.bar(label, rounds * len(models)) as advance:
+            for _ in range(rounds):
+                for index in models:
+                    if not again or not samples[index].enough(profile.conditions):
+                        yield index
+                    advance(1)
 
 
 def require_this_machine(profile: DeviceProfile) -> None:

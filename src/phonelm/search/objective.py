@@ -26,7 +26,7 @@ class Quality:
     std_percent: Array | None
     """Standard deviation of that; None where nothing is known of it."""
     source: str
-    """`predictor`, or what stands in for it."""
+    """`predictor` for the shipped one, the file of another, or what stands in for it."""
     note: str
     """Where it comes from and what it does not see, for a report."""
 
@@ -36,18 +36,22 @@ def shipped_predictor() -> Predictor | None:
     return Predictor.shipped()
 
 
-def quality_of(portions: Sequence[Shapes], others: Sequence[Shapes] = ()) -> tuple[Quality, Quality]:
+def quality_of(
+    portions: Sequence[Shapes], others: Sequence[Shapes] = (), predictor_file: str | None = None
+) -> tuple[Quality, Quality]:
     """The quality of all `portions` one after the other, and of `others` by the same measure.
 
-    Predicted by the shipped predictor; without one from the non-embedding parameters alone.
+    Predicted by the predictor of the file, else by the shipped one; without one from the non-embedding
+    parameters alone. Raises `ValueError` and `FileNotFoundError` as `Predictor.load` does.
     """
-    predictor = shipped_predictor()
+    predictor = Predictor.load(predictor_file) if predictor_file else shipped_predictor()
     excess, std = _fitted(predictor, portions, others) if predictor else _proxy([*portions, *others])
     count = sum(len(shapes) for shapes in portions)
     best = 1 + excess[:count].min()
     percent = 100 * ((1 + excess) / best - 1)
     deviation = None if std is None else 100 * std / best
     source, note = ("predictor", predictor.note) if predictor else ("non-embedding parameters", LIMITATION)
+    source = predictor_file or source
     return (
         Quality(percent[:count], None if deviation is None else deviation[:count], source, note),
         Quality(percent[count:], None if deviation is None else deviation[count:], source, note),

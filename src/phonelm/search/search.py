@@ -13,15 +13,17 @@ from phonelm.files import provenance
 from phonelm.profile import DeviceProfile
 from phonelm.progress import Progress
 from phonelm.search import choice
+from phonelm.search.comparison import comparison
 from phonelm.search.config import SearchConfig
 from phonelm.search.conventional import KEPT, conventional_shapes
-from phonelm.search.design import Candidate, Conventional, Design, describe
+from phonelm.search.design import Conventional, Design, describe
 from phonelm.search.front import pareto_front, thin
 from phonelm.search.narrowing import kept
 from phonelm.search.objective import quality_of
 from phonelm.search.priced import Portion, Priced, loss_at
 from phonelm.search.selection import most_loss_percent, select
 from phonelm.search.space import enumerate_shapes
+from phonelm.words import counted
 
 Array = npt.NDArray[Any]
 _FRONT_KEPT, _SAMPLE_KEPT = 200, 400
@@ -43,10 +45,10 @@ def search(
     begin, request = time.perf_counter(), config.request
     portions = _portions(config, profiles)
     published = conventional_shapes(portions[0].shapes.vocab_size, config.params, config.tolerance)
-    quality, theirs = quality_of([p.shapes for p in portions], list(published.values()))
+    quality, theirs = quality_of([p.shapes for p in portions], list(published.values()), config.predictor)
     priced = Priced.of(portions, quality, request)
     priced_s = time.perf_counter() - begin
-    progress.line(f"  {len(priced):,} shapes priced in {priced_s:.2f} s")
+    progress.line(f"  {counted(len(priced), 'shape')} priced in {priced_s:.2f} s")
     front = pareto_front(priced.objectives)
     winner = select(config, priced, front, most_loss_percent(config, theirs))
     conventional = [
@@ -58,14 +60,14 @@ def search(
         for index, (name, shapes) in enumerate(published.items())
     ]
     chosen = priced.candidate(winner)
-    return Design(
+    design = Design(
         params=config.params,
         request=request,
         limits=config.limits,
         prefer=config.prefer,
         chosen=chosen,
         conventional=conventional,
-        reason=_reason(config, len(priced), len(front), chosen, conventional),
+        reason=_reason(config, len(priced), len(front)),
         quality_source=quality.source,
         quality_note=quality.note,
         num_shapes=len(priced),
@@ -78,6 +80,7 @@ def search(
         num_threads=profiles[0].num_threads,
         made=provenance(config=config.model_dump(mode="json"), wall_s=round(time.perf_counter() - begin, 3)),
     )
+    return design.model_copy(update={"comparison": comparison(chosen, design.best_conventional)})
 
 
 def _portions(config: SearchConfig, profiles: Sequence[DeviceProfile]) -> list[Portion]:
@@ -103,24 +106,10 @@ def _drawn(count: int) -> Array:
     return np.sort(which)
 
 
-def _reason(
-    config: SearchConfig, count: int, num_front: int, chosen: Candidate, others: Sequence[Conventional]
-) -> str:
+def _reason(config: SearchConfig, count: int, num_front: int) -> str:
     within = " within the limits" if config.limits else ""
-    text = (
-        f"Of {count:,} shapes with {config.params / 1e6:.3g}M parameters ± {config.tolerance:.0%}, "
-        f"{num_front:,} are beaten by none in decode, prefill, memory and predicted loss together; of "
-        f"those{within}, this is {choice.words(config.prefer)}"
-    )
-    request = config.request
-    fastest = min(others, key=lambda other: other.candidate.response_ms(request), default=None)
-    if fastest is None:
-        return text + "."
-    other = fastest.candidate
-    decode, prefill = other.decode_ms / chosen.decode_ms, other.prefill_ms / chosen.prefill_ms
-    loss = (chosen.loss_percent or 0.0) - (other.loss_percent or 0.0)
     return (
-        f"{text}. It decodes {decode:.2f} times and prefills {prefill:.2f} times as fast as the fastest "
-        f"conventional shape ({fastest.name}'s, scaled), at a predicted loss {abs(loss):.2f} % "
-        f"{'higher' if loss > 0 else 'lower'}."
+        f"Of {counted(count, 'shape')} with {config.params / 1e6:.3g}M parameters ± {config.tolerance:.0%}, "
+        f"{num_front:,} {'is' if num_front == 1 else 'are'} beaten by none in decode, prefill, memory and "
+        f"predicted loss together; of those{within}, this is {choice.words(config.prefer)}."
     )

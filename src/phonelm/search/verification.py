@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from phonelm.arch import DecoderConfig
+from phonelm.words import counted
 
 
 def shape_words(config: DecoderConfig) -> str:
@@ -17,7 +18,11 @@ def shape_words(config: DecoderConfig) -> str:
     heads = f"{mixer.num_heads}/{mixer.num_kv_heads} heads of {mixer.head_dim}"
     kind = f"{'gated' if ffn.gated else 'plain'} {ffn.activation} FFN {ffn.intermediate_size}"
     untied = "" if config.head.tied else ", untied"
-    return f"{config.num_layers} layers × {config.hidden_size}, {heads}, {kind}{untied}"
+    return f"{counted(config.num_layers, 'layer')} × {config.hidden_size}, {heads}, {kind}{untied}"
+
+
+USUAL_SHARE = 0.5
+"""Of a model's samples in the profile's state, below which they say little of the prediction."""
 
 
 class Record(BaseModel):
@@ -32,6 +37,8 @@ class Verified(Record):
     role: str
     """`chosen`, `front`, `sample` (drawn at random), or the name of a conventional shape."""
     config: DecoderConfig
+    loss_percent: float | None = None
+    """Predicted, above the best of all priced shapes."""
     predicted_decode_ms: float
     measured_decode_ms: float
     decode_spread: float
@@ -39,6 +46,8 @@ class Verified(Record):
     predicted_prefill_ms: float
     measured_prefill_ms: float
     prefill_spread: float
+    usual_share: float | None = None
+    """Of its samples, those taken in the state of the machine that the profile was measured in."""
 
     @property
     def name(self) -> str:
@@ -63,6 +72,18 @@ class Verification(Record):
     prefill: Agreement
     rounds: int
     wall_s: float
+
+    @property
+    def warning(self) -> str:
+        """What disturbed the measurement, in words; empty where nothing did."""
+        few = sum(row.usual_share is not None and row.usual_share < USUAL_SHARE for row in self.rows)
+        if not few:
+            return ""
+        return (
+            f"The machine was in another state than when it was profiled: {few} of "
+            f"{counted(len(self.rows), 'model')} had few samples in the profile's. Errors may be the "
+            "machine's; when it is idle, run: phonelm profile --fresh, and search again."
+        )
 
 
 def agreement(predicted: Sequence[float], measured: Sequence[float]) -> Agreement:

@@ -12,12 +12,17 @@ from phonelm.arch import DecoderConfig
 from phonelm.devices import Device, LocalDevice, kernels_fingerprint
 from phonelm.profile import DeviceProfile
 from phonelm.progress import Progress
+from phonelm.search.comparison import comparison
 from phonelm.search.cost import Request
 from phonelm.search.design import Candidate, Design, FrontPoint
 from phonelm.search.front import thin
 from phonelm.search.measure import WholeModel, measure_models, require_this_machine
 from phonelm.search.measure_device import measure_models_on
 from phonelm.search.verification import Verification, Verified, agreement
+from phonelm.words import counted
+
+ROUND_S = (3.0, 17.0)
+"""Seconds of a model and round: with all samples in the profile's state at once, and with none, twice."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class _Subject:
     decode_ms: float
     prefill_ms: float
     types: str
+    loss_percent: float | None
 
 
 def check_machine(profile: DeviceProfile) -> None:
@@ -56,9 +62,13 @@ def verify(
     """
     begin = time.perf_counter()
     rows: list[Verified] = []
+    subjects = _subjects(design, num_models)
+    (progress or Progress()).line(
+        f"  {counted(len(subjects), 'whole model')} to measure, {_time_words(len(subjects), rounds)}"
+    )
     for profile in profiles:
         types = f"{profile.block_type}/{profile.head_type}"
-        some = [subject for subject in _subjects(design, num_models) if subject.types == types]
+        some = [subject for subject in subjects if subject.types == types]
         configs = [subject.config for subject in some]
         if some:
             measured = _measured(device, configs, design.request, profile, rounds, progress)
@@ -70,8 +80,17 @@ def verify(
         rounds=rounds,
         wall_s=round(time.perf_counter() - begin, 1),
     )
-    note = f"{len(rows)} whole models with random weights, {rounds} rounds in turn"
-    return design.model_copy(update={"verification": found, "verification_note": note})
+    note = f"{counted(len(rows), 'whole model')} with random weights, {counted(rounds, 'round')} in turn"
+    words = comparison(design.chosen, design.best_conventional, found)
+    return design.model_copy(
+        update={"verification": found, "verification_note": note, "comparison": words or design.comparison}
+    )
+
+
+def _time_words(num_models: int, rounds: int) -> str:
+    """How long it takes: on a quiet machine, and where every model is measured again for it was not."""
+    low, high = (max(1, round(num_models * rounds * seconds / 60)) for seconds in ROUND_S)
+    return f"in {low} to {high} minutes" if high > low else f"in about {counted(low, 'minute')}"
 
 
 def _measured(
@@ -106,21 +125,32 @@ def _subjects(design: Design, num_models: int) -> list[_Subject]:
 
 
 def _of_candidate(role: str, candidate: Candidate) -> _Subject:
-    return _Subject(role, candidate.config, candidate.decode_ms, candidate.prefill_ms, candidate.types)
+    return _Subject(
+        role,
+        candidate.config,
+        candidate.decode_ms,
+        candidate.prefill_ms,
+        candidate.types,
+        candidate.loss_percent,
+    )
 
 
 def _of_point(role: str, point: FrontPoint, context_length: int) -> _Subject:
-    return _Subject(role, point.config(context_length), point.decode_ms, point.prefill_ms, point.types)
+    return _Subject(
+        role, point.config(context_length), point.decode_ms, point.prefill_ms, point.types, point.loss_percent
+    )
 
 
 def _row(subject: _Subject, measured: WholeModel) -> Verified:
     return Verified(
         role=subject.role,
         config=subject.config,
+        loss_percent=subject.loss_percent,
         predicted_decode_ms=subject.decode_ms,
         measured_decode_ms=measured.decode_ms,
         decode_spread=measured.decode_spread,
         predicted_prefill_ms=subject.prefill_ms,
         measured_prefill_ms=measured.prefill_ms,
         prefill_spread=measured.prefill_spread,
+        usual_share=measured.usual_share,
     )

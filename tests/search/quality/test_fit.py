@@ -95,9 +95,7 @@ def test_an_interrupted_study_goes_on(
         with pytest.raises(KeyboardInterrupt):
             run_study(study, tmp_path / "stopped")
     in_this_process.clear()
-    with pytest.raises(ValueError, match="--resume"):
-        run_study(study, tmp_path / "stopped")
-    resumed, predictor = fit_study(study, tmp_path / "stopped", resume=True)
+    resumed, predictor = fit_study(study, tmp_path / "stopped")
     assert in_this_process == names[3:]
     assert [r.nats_per_byte for r in resumed] == [r.nats_per_byte for r in whole]
     assert read_table((tmp_path / "stopped" / "runs.csv").read_text(), "runs.csv") == resumed
@@ -105,7 +103,7 @@ def test_an_interrupted_study_goes_on(
     assert predictor.evidence.num_runs == 9
     assert not list((tmp_path / "stopped").rglob("*.pt"))
     with pytest.raises(ValueError, match=r"another study \(learning_rate differ"):
-        run_study(study.model_copy(update={"learning_rate": 1.0}), tmp_path / "stopped", resume=True)
+        run_study(study.model_copy(update={"learning_rate": 1.0}), tmp_path / "stopped")
 
 
 def test_a_begun_training_goes_on_from_its_save(study: StudyConfig, tmp_path: Path) -> None:
@@ -192,7 +190,7 @@ def test_the_command_is_stopped_and_goes_on(corpus: Path, tmp_path: Path) -> Non
     assert first.wait(120) != 0
     done = len(list(out.glob("runs/*/run.json")))
     assert 1 <= done < 8
-    again = subprocess.run([*words, "--resume"], env=environment, capture_output=True, text=True, check=True)
+    again = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     document = json.loads(again.stdout.splitlines()[-1])
     assert len(document["runs"]) == 8
     assert -1 <= document["evidence"]["rank_correlation"] <= 1

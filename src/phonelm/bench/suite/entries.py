@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from phonelm.arch import DecoderConfig, count_parameters
 from phonelm.arch.registry import RegistryRow, registry
+from phonelm.bench.suite.reasons import reason_of
 from phonelm.bench.suite.result import shape_of
 
 
@@ -55,8 +56,7 @@ def lacking(row: RegistryRow) -> str:
 
     if row.config is None:
         return row.unsupported_reason or "no decoder configuration"
-    features = ", ".join(lacking_features(row.config))
-    return f"the runtime has no decoders of this kind with {features}" if features else ""
+    return reason_of(lacking_features(row.config), row.caveats)
 
 
 def _rows(only: Sequence[str]) -> list[RegistryRow]:

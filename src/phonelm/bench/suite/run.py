@@ -19,6 +19,7 @@ from phonelm.bench.suite.result import SuiteRow, row_key
 from phonelm.bench.suite.store import append_row, read_rows
 from phonelm.devices import DeviceGoneError
 from phonelm.files import cache_folder, temporary_folder
+from phonelm.preconditions import require_writable
 from phonelm.progress import Progress
 
 QUANTIZATIONS = ("f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q3_k", "q2_k")
@@ -92,6 +93,8 @@ def run_suite(
     meter = meter or LocalMeter()
     outcome = Outcome(left_out=dict(selection.left_out))
     jobs = list(_jobs(selection.entries, options))
+    if any(_key(job, meter, options) not in done for job in jobs):
+        require_writable(path)
     for number, job in enumerate(jobs, 1):
         key = _key(job, meter, options)
         if reason := "" if key in done else _obstacle(job, meter):

@@ -41,6 +41,10 @@ def search(
         list[str] | None, typer.Option(help="A dimension at one value, as layers=24; repeatable.")
     ] = None,
     space: Annotated[Path | None, typer.Option(help="The space of shapes (YAML).")] = None,
+    predictor: Annotated[
+        Path | None,
+        typer.Option(help="A predictor.json of search fit-quality, in place of the shipped one."),
+    ] = None,
     device: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,7 +56,10 @@ def search(
         Path | None, typer.Option(help="Static phonelm-cli for a device behind adb or ssh.")
     ] = None,
     verify: Annotated[
-        int, typer.Option(min=0, help="Measure this many shapes as whole models (about ten seconds each).")
+        int,
+        typer.Option(
+            min=0, help="Measure this many shapes and the published ones as whole models (10 to 60 s each)."
+        ),
     ] = 16,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Measure none.")] = False,
     out: Annotated[
@@ -82,6 +89,7 @@ def search(
         "max_loss_percent": max_loss_percent,
         "prefer": prefer,
         "space": str(space) if space else None,
+        "predictor": str(predictor) if predictor else None,
         "keep": _kept(keep or []),
     }
     config = _config({name: value for name, value in settings.items() if value is not None})
@@ -113,23 +121,39 @@ def _kept(assignments: list[str]) -> dict[str, str]:
 
 
 def _run(config: SearchConfig, source: Source, num_models: int, out: Path, json_: bool) -> None:
-    from phonelm.cli.search.show import print_design, write_page
+    from phonelm.cli.search.show import page_beside, print_design
     from phonelm.files import is_stream
+    from phonelm.preconditions import require_writable
     from phonelm.progress import TerminalProgress
     from phonelm.search import search as run
+    from phonelm.search.quality import Predictor
 
     if out.suffix == ".html":
         raise ValueError(f"--out {out} is the page's name; name the design, as design.json")
+    require_writable(out)
+    if config.predictor:
+        Predictor.load(config.predictor)
     progress = TerminalProgress()
+    page = page_beside(out, progress)
     with source.opened() as connected:
         profiles = source.profiles(connected, config, progress)
         design = run(config, profiles, progress)
         if num_models:
+            if not is_stream(out):
+                # Measuring takes minutes: whoever stops it has what was priced.
+                _write(design, out, page, progress)
             design = _verified(design, profiles, num_models, connected, progress)
-    design.save(out)
-    page = None if is_stream(out) else write_page(design, out.with_suffix(".html"), progress)
-    progress.line(f"  written: {out}{f', {page}' if page else ''}")
+    _write(design, out, page, progress)
     print_json(design.model_dump_json()) if json_ else print_design(design)
+
+
+def _write(design: Design, out: Path, page: Path | None, progress: Progress) -> None:
+    from phonelm.report import write_design_page
+
+    design.save(out)
+    if page:
+        write_design_page(design, page)
+    progress.line(f"  written: {out}{f', {page}' if page else ''}")
 
 
 def _verified(

@@ -13,26 +13,30 @@ if TYPE_CHECKING:
     from phonelm.search import Design, Verification
 
 
-def write_page(design: Design, path: Path, progress: Progress) -> Path | None:
-    """Write `design.html`; a line says so where the library that draws its figures is not installed."""
-    from phonelm.report import write_design_page
+def page_beside(out: Path, progress: Progress) -> Path | None:
+    """Where a design's page is written: nowhere beside a stream, or without the library that draws it."""
+    from phonelm.files import is_stream
+    from phonelm.preconditions import PICTURES, require_packages
 
-    try:
-        return write_design_page(design, path)
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        progress.line(f'  no {path}: its pictures need matplotlib; run: pip install "phonelm[train]"')
+    if is_stream(out):
         return None
+    page = out.with_suffix(".html")
+    try:
+        require_packages(*PICTURES)
+    except ModuleNotFoundError:
+        progress.line(f'  there will be no {page}: it needs matplotlib; run: pip install "phonelm[report]"')
+        return None
+    return page
 
 
 def print_design(design: Design) -> None:
     """The choice beside the conventional shapes, why, and predicted beside measured."""
-    from rich.console import Console
     from rich.table import Table
 
+    from phonelm.cli.tables import output_console, print_table
+
     candidates = [("chosen", design.chosen), *((one.name, one.candidate) for one in design.conventional)]
-    console = Console(highlight=False)
+    console = output_console()
     table = Table("")
     columns = ("parameters", "non-\nembedding", "predicted\nloss", "decode\ntokens/s", "prefill\ntokens/s")
     for name in (*columns, "memory\nMiB"):
@@ -48,8 +52,8 @@ def print_design(design: Design) -> None:
             f"{candidate.prefill_tok_s:,.0f}",
             f"{candidate.memory_mb:.1f}",
         )
-    console.print(table)
-    console.print(design.reason, soft_wrap=True)
+    print_table(console, table)
+    console.print(f"{design.reason} {design.comparison}".rstrip(), soft_wrap=True)
     if design.verification:
         _print_verification(console, design.verification)
     else:
@@ -60,23 +64,29 @@ def print_design(design: Design) -> None:
 def _print_verification(console: Console, found: Verification) -> None:
     from rich.table import Table
 
+    from phonelm.cli.tables import print_table
+
     table = Table("whole model", "layers × width, heads, FFN")
+    table.add_column("predicted\nloss", justify="right")
     for phase in ("decode", "prefill"):
         table.add_column(f"{phase} ms, predicted\nand measured", justify="right")
     for row in found.rows:
         table.add_row(
             row.role,
             _short(row.config),
+            "" if row.loss_percent is None else f"{row.loss_percent:+.2f} %",
             _pair(row.predicted_decode_ms, row.measured_decode_ms),
             _pair(row.predicted_prefill_ms, row.measured_prefill_ms),
         )
-    console.print(table)
+    print_table(console, table)
     for name, agreement in (("decode", found.decode), ("prefill", found.prefill)):
         rank = agreement.rank_correlation
         order = "" if rank is None else f", rank correlation {rank:.3f}"
         console.print(
             f"{name}: median error {agreement.median_error:.1%}, worst {agreement.worst_error:.1%}{order}"
         )
+    if found.warning:
+        console.print(found.warning, soft_wrap=True)
 
 
 def _short(config: DecoderConfig) -> str:

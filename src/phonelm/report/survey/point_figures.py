@@ -84,7 +84,7 @@ def latency_figure(models: Sequence[MeasuredModel], device: str) -> Figure:
     return Figure(
         "latency",
         f"Latency against parameters, Q4_0, {device}",
-        "Medians of two or three rounds; the table has the range. Decode is the time per token after a "
+        "Medians of two or three rounds; latency.csv has the range. Decode is the time per token after a "
         "prompt of 50 or 512 tokens.",
         table,
         (9.6, 5.4),

@@ -64,7 +64,7 @@ def _answer(connection: Any, process: BaseProcess) -> RunRecord:
         process.join()
         raise ValueError(
             f"a training process ended with exit code {process.exitcode} (out of memory?); take fewer "
-            "workers and go on with --resume"
+            "workers and run the same command again"
         ) from None
     if isinstance(answer, Exception):
         raise answer

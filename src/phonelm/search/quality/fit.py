@@ -13,6 +13,7 @@ from phonelm.search.quality.fitting import MIN_SHAPES, fit_predictor
 from phonelm.search.quality.predictor import Predictor
 from phonelm.search.quality.runs import RunRecord, finished_run, make_task, write_table
 from phonelm.search.quality.study import STUDY_FILE, StudyConfig, planned_runs
+from phonelm.words import counted
 
 TABLE_FILE = "runs.csv"
 PREDICTOR_FILE = "predictor.json"
@@ -25,7 +26,6 @@ def fit_study(
     workers: int = 1,
     num_threads: int = 1,
     executor: ExecutorName = "local",
-    resume: bool = False,
     progress: Progress | None = None,
 ) -> tuple[list[RunRecord], Predictor]:
     """Run a study (see `run_study`), fit a predictor on it and save it as `predictor.json` in the folder."""
@@ -38,7 +38,6 @@ def fit_study(
         workers=workers,
         num_threads=num_threads,
         executor=executor,
-        resume=resume,
         progress=progress,
     )
     settings = config.model_dump(mode="json")
@@ -55,25 +54,24 @@ def run_study(
     workers: int = 1,
     num_threads: int = 1,
     executor: ExecutorName = "local",
-    resume: bool = False,
     progress: Progress | None = None,
 ) -> list[RunRecord]:
     """Train all shapes of a study in the folder `out` and write their table; returns it.
 
-    What is finished is not trained again and what is begun continues, where `resume` allows to use a folder
-    that holds a study already. Raises `ValueError` for a folder of another study, a corpus without text and
-    sizes that no shape has; Ctrl-C and SIGTERM leave a folder that can be resumed.
+    What is finished is not trained again and what is begun continues. Raises `ValueError` for a folder of
+    another study, a corpus without text and sizes that no shape has; Ctrl-C and SIGTERM leave a folder that
+    can be resumed.
     """
     progress = progress or Progress()
     runs = planned_runs(config)
-    _claim(config, out, resume)
+    _claim(config, out)
     source = config.corpus if len(config.corpus) > 1 else config.corpus[0]
     data = DataConfig(source=source, vocab_size=config.vocab_size, max_bytes=config.max_bytes)
     prepare(data, out / "data", progress)
     tasks = [make_task(config, run, out, num_threads) for run in runs]
     records = {task.run.name: record for task in tasks if (record := finished_run(task))}
     left = [task for task in tasks if task.run.name not in records]
-    progress.line(f"{len(records)} of {len(tasks)} trainings are done; {len(left)} to go")
+    progress.line(f"{len(records)} of {counted(len(tasks), 'training')} done; {len(left)} to go")
     with progress.bar("train", len(tasks)) as advance:
         advance(len(records))
         for record in run_all(left, executor, workers):
@@ -88,7 +86,7 @@ def run_study(
     return table
 
 
-def _claim(config: StudyConfig, out: Path, resume: bool) -> None:
+def _claim(config: StudyConfig, out: Path) -> None:
     """Make the folder this study's, or see that it is."""
     if not (out / STUDY_FILE).exists():
         if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
@@ -100,5 +98,3 @@ def _claim(config: StudyConfig, out: Path, resume: bool) -> None:
     if fingerprint(there.model_dump(mode="json")) != fingerprint(config.model_dump(mode="json")):
         differing = [n for n in StudyConfig.model_fields if getattr(there, n) != getattr(config, n)]
         raise ValueError(f"{out} holds another study ({', '.join(differing)} differ); name another folder")
-    if not resume:
-        raise ValueError(f"{out} holds this study already; add --resume to go on with it")
