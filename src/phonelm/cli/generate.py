@@ -22,6 +22,7 @@ from phonelm.cli.options import (
     PresencePenalty,
     RepeatLastN,
     RepeatPenalty,
+    Slide,
     Stop,
     Temperature,
     Threads,
@@ -30,6 +31,7 @@ from phonelm.cli.options import (
     TypicalP,
     Verbose,
     load_model,
+    sampling_options,
 )
 from phonelm.cli.prompts import read_prompt
 from phonelm.cli.streams import print_json
@@ -67,9 +69,7 @@ def generate(
     threads: Threads = None,
     context: Context = None,
     kv: KvType = "f16",
-    slide: Annotated[
-        bool, typer.Option("--slide", help="Drop the oldest tokens when the context is full, and continue.")
-    ] = False,
+    slide: Slide = False,
     lora: Lora = None,
     json_schema: JsonSchemaFile = None,
     grammar: GrammarFile = None,
@@ -92,19 +92,7 @@ def generate(
     with load_model(model, threads, context, kv, lora) as loaded:
         run = loaded.generate(
             source,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            typical_p=typical_p,
-            repeat_penalty=repeat_penalty,
-            presence_penalty=presence_penalty,
-            frequency_penalty=frequency_penalty,
-            repeat_last_n=repeat_last_n,
-            stop=stop or (),
-            seed=seed,
-            context_overflow="slide" if slide else "stop",
+            **sampling_options(call.params),
             grammar=rule,
             lookup=lookup,
             parse_special=parse_special,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,9 @@ Stop = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say how fast it was, on standard error.")]
 Threads = Annotated[int | None, typer.Option(help="Threads; chosen by a short measurement if not given.")]
 Context = Annotated[int | None, typer.Option(help="Context in tokens; the model's if not given.")]
+Slide = Annotated[
+    bool, typer.Option("--slide", help="Drop the oldest tokens when the context is full, and continue.")
+]
 KvType = Annotated[str, typer.Option(help="Type of keys and values in the cache: f16 or q8_0.")]
 Lora = Annotated[
     list[str] | None,
@@ -56,6 +60,16 @@ GENERATE = VerbDefaults(max_tokens=128, temperature=0.7, top_p=0.95)
 """A continuation is read once: varied text, and a length that fits a screen."""
 CHAT = VerbDefaults(max_tokens=1024, temperature=0.3, top_p=0.9)
 """An answer should be right before it is varied, and ends by itself long before its limit."""
+
+
+def sampling_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling options among the parameters of a verb, as `SamplingOptions` takes them."""
+    from phonelm.engine import SamplingOptions
+
+    names = [option.name for option in fields(SamplingOptions)]
+    options = {name: given[name] for name in names if name in given}
+    overflow = "slide" if given["slide"] else "stop"
+    return {**options, "stop": tuple(given["stop"] or ()), "context_overflow": overflow}
 
 
 def read_variables(text: str | None) -> dict[str, Any]:
