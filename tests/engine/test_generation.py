@@ -71,9 +71,9 @@ def test_defaults_are_the_core_s() -> None:
     options = SamplingOptions()
     core = _native.Sampler.defaults
     assert sorted(core) == [
-        "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n", "frequency_penalty", "min_p",
-        "presence_penalty", "repeat_last_n", "repeat_penalty", "temperature", "top_k", "top_p", "typical_p",
-        "xtc_probability", "xtc_threshold",
+        "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n", "frequency_penalty",
+        "min_p", "presence_penalty", "repeat_last_n", "repeat_penalty", "temperature", "top_k", "top_p",
+        "typical_p", "xtc_probability", "xtc_threshold",
     ]  # fmt: skip
     assert {name: getattr(options, name) for name in core} == core
 
@@ -230,7 +230,7 @@ def test_dry_ends_a_loop(tiny: Model, lookup: bool) -> None:
     tokens = prompt + run.tokens
     triples = [tuple(tokens[i : i + 3]) for i in range(len(prompt) - 2, len(tokens) - 2)]
     assert len(set(triples)) > len(set(zip(*[iter(prompt)] * 3, strict=True)))
-    free = tiny.generate(prompt, dry_multiplier=50.0, dry_sequence_breakers="abc", **loop)
+    free = tiny.generate(prompt, dry_multiplier=50.0, dry_sequence_breakers=list("abc"), **loop)
     assert free.text == tiny.generate(prompt, **loop).text
 
 

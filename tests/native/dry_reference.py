@@ -1,4 +1,4 @@
-"""DRY in plain slices, from its author's description (text-generation-webui PR 5677) and llama.cpp's breakers."""
+"""DRY in plain slices: its author's description (text-generation-webui PR 5677), llama.cpp's breakers."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def their_shares(llama_cpp: LlamaCpp, prompt: list[int], vocab: int, **options: 
 def test_dry_is_llama_cpp_s(
     llama_cpp: LlamaCpp, tiny: Model, text: str, options: dict[str, Any], breakers: list[str]
 ) -> None:
-    chosen = {"dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 2, "dry_penalty_last_n": -1}
+    chosen = {"dry_multiplier": 0.8, "dry_base": 1.75, "dry_allowed_length": 2, "dry_penalty_last_n": 64}
     chosen |= options
     prompt, vocab = list(text.encode()), tiny.tokenizer.vocab_size
     plain = their_shares(llama_cpp, prompt, vocab, samplers=["temperature"])

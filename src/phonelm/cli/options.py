@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,32 @@ RepeatPenalty = Annotated[float, typer.Option(help="Above 1, tokens that were th
 PresencePenalty = Annotated[float, typer.Option(help="Subtracted from the logits of tokens that were there.")]
 FrequencyPenalty = Annotated[float, typer.Option(help="The same for each time they were there.")]
 RepeatLastN = Annotated[int, typer.Option(help="How far back the penalties look; -1: to the beginning.")]
+LogitBias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID(+|-)VALUE",
+        help="Added to the logit of a token, such as 15043-1.5; 15043-inf bans it; may be repeated.",
+    ),
+]
+DryMultiplier = Annotated[
+    float,
+    typer.Option(help="DRY: above 0, tokens that go on with a repetition are less likely, such as 0.8."),
+]
+DryBase = Annotated[float, typer.Option(help="How much less for each further token that is repeated.")]
+DryAllowedLength = Annotated[int, typer.Option(help="Tokens that may be repeated before that begins.")]
+DryPenaltyLastN = Annotated[int, typer.Option(help="How far back DRY looks; -1: to the beginning.")]
+DrySequenceBreaker = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Text that ends a repetition; may be repeated; none: without. Line ends, colons, quotes and "
+        "stars if not given.",
+    ),
+]
+XtcProbability = Annotated[
+    float, typer.Option(help="XTC: how often the likeliest tokens are left out but for the last of them.")
+]
+XtcThreshold = Annotated[float, typer.Option(help="The share from which a token is one of the likeliest.")]
 Stop = Annotated[
     list[str] | None,
     typer.Option(metavar="TEXT", help="Text that ends the answer and is no part of it; may be repeated."),
@@ -67,9 +94,40 @@ def sampling_options(given: Mapping[str, Any]) -> dict[str, Any]:
     from phonelm.engine import SamplingOptions
 
     names = [option.name for option in fields(SamplingOptions)]
-    options = {name: given[name] for name in names if name in given}
-    overflow = "slide" if given["slide"] else "stop"
-    return {**options, "stop": tuple(given["stop"] or ()), "context_overflow": overflow}
+    return {
+        **{name: given[name] for name in names if name in given},
+        "stop": tuple(given["stop"] or ()),
+        "context_overflow": "slide" if given["slide"] else "stop",
+        "logit_bias": parse_logit_bias(given["logit_bias"] or ()),
+        "dry_sequence_breakers": _breakers(given["dry_sequence_breaker"]),
+    }
+
+
+def parse_logit_bias(words: Sequence[str]) -> dict[int, float] | None:
+    """Return the biases of words such as `15043+1.5` and `15043-inf`. Raises `ValueError` for others.
+
+    Those of one token add up, as in llama.cpp.
+    """
+    biases: dict[int, float] = {}
+    for word in words:
+        found = re.fullmatch(r"(\d+)([+-](?:inf|[\d.]+(?:e[+-]?\d+)?))", word)
+        try:
+            token, bias = int(found[1]), float(found[2])  # type: ignore[index]
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"the logit bias {word!r} is not ID+VALUE or ID-VALUE, such as 15043-1.5 or 15043-inf"
+            ) from None
+        biases[token] = biases.get(token, 0.0) + bias
+    return biases or None
+
+
+def _breakers(given: list[str] | None) -> tuple[str, ...]:
+    from phonelm.engine.sampling import DRY_BREAKERS
+
+    if given is None or given == []:
+        return DRY_BREAKERS
+    # As in llama.cpp.
+    return () if given == ["none"] else tuple(given)
 
 
 def read_variables(text: str | None) -> dict[str, Any]:

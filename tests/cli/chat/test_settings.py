@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ def defaults() -> Settings:
         ("stop", '["a", "b"]', ("a", "b")),
         ("stop", "none", ()),
         ("context_overflow", "slide", "slide"),
+        ("logit_bias", "5+1.5 7-inf 5-1", {5: 0.5, 7: -math.inf}),
+        ("logit_bias", "none", None),
+        ("dry_sequence_breakers", '["\\n"]', ("\n",)),
     ],
 )
 def test_options_are_set(name: str, text: str, value: Any) -> None:
@@ -45,6 +49,9 @@ def test_options_are_set(name: str, text: str, value: Any) -> None:
         ("stop", '["a"', "not valid JSON"),
         ("stop", '["a", 1]', "no text"),
         ("stop", '[""]', "stop text is empty"),
+        ("logit_bias", "5", "not ID"),
+        ("logit_bias", "5+warm", "not ID"),
+        ("xtc_probability", "0.5", "temperature above 0"),
         ("context_overflow", "flow", "'stop' or 'slide'"),
     ],
 )
@@ -58,6 +65,7 @@ def test_what_is_refused_changes_nothing(name: str, text: str, message: str) -> 
 
 def test_every_option_is_listed_and_read_back_from_its_line() -> None:
     settings = defaults()
+    settings.set("logit_bias", "5+0.5 7-inf")
     for line in settings.lines():
         name, text = line.split(maxsplit=1)
         before = settings.options[name]

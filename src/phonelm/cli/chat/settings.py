@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from phonelm.cli.options import parse_logit_bias
 from phonelm.engine import SamplingOptions
 
 _NOTHING = "none"
@@ -41,6 +42,8 @@ def _reader(name: str) -> Callable[[str, str], Any]:
     default = next(field.default for field in dataclasses.fields(SamplingOptions) if field.name == name)
     if name == "context_overflow":
         return lambda _, text: text
+    if name == "logit_bias":
+        return _biases
     if isinstance(default, tuple):
         return _texts
     return _real if isinstance(default, float) else _whole
@@ -62,6 +65,10 @@ def _real(name: str, text: str) -> float:
         raise ValueError(f"{name} is {text!r}; give a number") from None
 
 
+def _biases(_name: str, text: str) -> dict[int, float] | None:
+    return None if text.lower() == _NOTHING else parse_logit_bias(text.split())
+
+
 def _texts(name: str, text: str) -> tuple[str, ...]:
     """A text, or several as a JSON list."""
     if not text.startswith("["):
@@ -78,4 +85,6 @@ def _texts(name: str, text: str) -> tuple[str, ...]:
 def _shown(value: Any) -> str:
     if value is None or value == ():
         return _NOTHING
+    if isinstance(value, dict):
+        return " ".join(f"{token}{bias:+g}" for token, bias in value.items())
     return json.dumps(list(value), ensure_ascii=False) if isinstance(value, tuple) else str(value)
