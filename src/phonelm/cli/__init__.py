@@ -30,6 +30,7 @@ VERBS = {
     "quantize": "Write a checkpoint as GGUF, with its tokenizer and chat template.",
     "generate": "Continue a text and stream it to standard output.",
     "chat": "Talk with a model in the terminal.",
+    "tokenize": "Show the tokens of a text as the model reads it.",
     "bench": "Measure the speed and memory of models.",
     "survey": "Draw small language models on this device: accuracy, latency, memory and where they go.",
     "pull": "Fetch a known model into the cache folder.",
