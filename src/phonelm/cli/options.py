@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phonelm.cli.completion import model_names
+
 if TYPE_CHECKING:
     from phonelm.engine import Model
 
-ModelName = Annotated[str, typer.Argument(help="GGUF file, run folder, Hugging Face folder or known name.")]
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        help="GGUF file, run folder, Hugging Face folder or known name.", autocompletion=model_names
+    ),
+]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token each time.")]
 TopK = Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: from all.")]
 TopP = Annotated[float, typer.Option(help="Draw from the likeliest tokens that hold this share.")]
