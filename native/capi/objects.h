@@ -24,7 +24,9 @@ class SamplerObject {
 
   // Empty: all tokens are allowed.
   void set_mask(std::vector<uint32_t> words);
-  // The token after a session's. Throws Error when there are no logits or the mask leaves no token.
+  void set_bias(LogitBias bias);
+  void add_dry_breakers(const std::vector<std::vector<int32_t>>& breakers);
+  // The token after a session's. Throws Error when there are no logits or no token is allowed.
   int32_t sample(const Session& session);
 
  private:

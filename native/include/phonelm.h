@@ -177,8 +177,9 @@ PHONELM_API phonelm_status phonelm_token_is_stop(phonelm_model* model, int32_t t
 /* Samplers
  * ---------------------------------------------------------------------------------------------------- */
 
-/* Penalties change the logits of tokens that are among the session's last ones; then tokens are left out by
- * min-p, top-k, typical-p and top-p, in that order; one of the rest is drawn. */
+/* Biases, penalties and DRY change the logits, the latter two of tokens that are among the session's last
+ * ones; then tokens are left out by min-p, top-k, typical-p, top-p and XTC, in that order; one of the rest is
+ * drawn. */
 typedef struct phonelm_sampler_options {
   size_t size;
   uint64_t seed;
@@ -191,6 +192,12 @@ typedef struct phonelm_sampler_options {
   float presence_penalty;  /* subtracted from the logits of tokens that are there */
   float frequency_penalty; /* subtracted for each time they are */
   int32_t repeat_last_n;   /* how many tokens the penalties look at; 0: 64, -1: all */
+  float dry_multiplier;    /* DRY: a token that would repeat n tokens loses multiplier * base^(n - allowed) */
+  float dry_base;          /* 0: 1.75 */
+  int32_t dry_allowed_length; /* 0: 2 */
+  int32_t dry_penalty_last_n; /* how many tokens DRY looks at; 0 and -1: all */
+  float xtc_probability;      /* XTC: how often the tokens above the threshold leave, but for the last one */
+  float xtc_threshold;        /* 0: 0.1 */
 } phonelm_sampler_options;
 
 PHONELM_API phonelm_status phonelm_sampler_new(const phonelm_sampler_options* options,
@@ -201,6 +208,16 @@ PHONELM_API phonelm_status phonelm_sampler_free(phonelm_sampler* sampler);
  * words none is. The words are copied. NULL and 0 lift the mask. */
 PHONELM_API phonelm_status phonelm_sampler_set_mask(phonelm_sampler* sampler, const uint32_t* words,
                                                     size_t num_words, phonelm_error* error);
+
+/* What is added to the logits of these tokens from now on, in place of what was before; minus infinity bans a
+ * token. Both arrays are copied. NULL and 0 lift it. */
+PHONELM_API phonelm_status phonelm_sampler_set_logit_bias(phonelm_sampler* sampler, const int32_t* tokens,
+                                                          const float* biases, size_t num_tokens,
+                                                          phonelm_error* error);
+/* A text over which no repetition of DRY reaches, such as "\n". A sampler begins with none. */
+PHONELM_API phonelm_status phonelm_sampler_add_dry_breaker(phonelm_sampler* sampler, phonelm_model* model,
+                                                           const char* text, size_t num_bytes,
+                                                           phonelm_error* error);
 
 /* Sessions: one sequence of tokens, its keys and values, the logits of its last token
  * --------------------------- */

@@ -38,13 +38,11 @@ bool allows(std::span<const uint32_t> mask, int32_t token) {
   return word < mask.size() && ((mask[word] >> (token % 32)) & 1) != 0;
 }
 
-int32_t first_allowed(std::span<const uint32_t> mask, size_t num_tokens) {
-  for (size_t word = 0; word < mask.size(); ++word) {
-    if (mask[word] == 0) continue;
-    const size_t token = 32 * word + static_cast<size_t>(std::countr_zero(mask[word]));
-    return token < num_tokens ? static_cast<int32_t>(token) : kNoToken;
-  }
-  return kNoToken;
+bool allows_any(std::span<const uint32_t> mask, size_t num_tokens) {
+  const auto word = std::ranges::find_if(mask, [](uint32_t bits) { return bits != 0; });
+  if (word == mask.end()) return false;
+  const auto before = 32 * static_cast<size_t>(word - mask.begin());
+  return before + static_cast<size_t>(std::countr_zero(*word)) < num_tokens;
 }
 
 // Minus infinity where the mask has no bit.
@@ -62,27 +60,45 @@ void apply_mask(std::span<const uint32_t> mask, std::span<float> out) {
 }  // namespace
 
 Sampler::Sampler(const SamplerOptions& options)
-    : options_(options), penalties_(options.penalties), state_(options.seed) {
+    : options_(options), penalties_(options.penalties), dry_(options.dry), state_(options.seed) {
   require(std::isfinite(options.temperature) && options.temperature >= 0.0f, "temperature must be 0 or more");
   require(options.top_k >= 0, "top_k must be 0 (all tokens) or more");
   require(options.top_p > 0.0f && options.top_p <= 1.0f, "top_p must be above 0 and at most 1");
   require(options.min_p >= 0.0f && options.min_p < 1.0f, "min_p must be at least 0 and below 1");
   require(options.typical_p > 0.0f && options.typical_p <= 1.0f, "typical_p must be above 0 and at most 1");
+  const auto& [probability, threshold] = options.xtc;
+  require(probability >= 0.0f && probability <= 1.0f, "xtc_probability must be from 0 (off) to 1");
+  require(threshold >= 0.0f && threshold <= 1.0f, "xtc_threshold must be from 0 to 1");
+  require(probability == 0.0f || options.temperature > 0.0f,
+          "xtc_probability leaves out the likeliest tokens, and temperature 0 takes no other; give a "
+          "temperature above 0");
 }
 
 int32_t Sampler::sample(std::span<const float> logits, std::span<const uint32_t> mask,
                         std::span<const int32_t> before) {
   if (logits.empty()) throw Error("there are no logits to sample from; evaluate a token first");
-  const int32_t first = mask.empty() ? 0 : first_allowed(mask, logits.size());
-  if (first == kNoToken) return kNoToken;
-  const bool is_penalized = penalties_.change(before);
-  if (mask.empty() && !is_penalized) return choose(logits);
+  if (!mask.empty() && !allows_any(mask, logits.size())) return kNoToken;
+  const bool is_penalized = penalties_.change(before), may_repeat = dry_.change(before);
+  if (mask.empty() && !is_penalized && !may_repeat && bias_.is_empty()) return choose(logits);
   changed_.assign(logits.begin(), logits.end());
+  bias_.apply(changed_);
   if (is_penalized) penalties_.apply(before, changed_);
+  if (may_repeat) dry_.apply(before, changed_);
   if (!mask.empty()) apply_mask(mask, changed_);
   const int32_t token = choose(changed_);
   // Where no allowed logit is a number, the choice is blind.
-  return mask.empty() || allows(mask, token) ? token : first;
+  return is_allowed(token, mask) ? token : first_allowed_of(logits.size(), mask);
+}
+
+bool Sampler::is_allowed(int32_t token, std::span<const uint32_t> mask) const {
+  return (mask.empty() || allows(mask, token)) && !bias_.bans(token);
+}
+
+int32_t Sampler::first_allowed_of(size_t num_tokens, std::span<const uint32_t> mask) const {
+  for (int32_t token = 0; static_cast<size_t>(token) < num_tokens; ++token) {
+    if (is_allowed(token, mask)) return token;
+  }
+  return kNoToken;
 }
 
 bool Sampler::is_heavier(const Candidate& a, const Candidate& b) {
@@ -107,7 +123,18 @@ int32_t Sampler::choose(std::span<const float> logits) {
   }
   if (options_.typical_p < 1.0f) count = keep_typical(count);
   if (options_.top_p < 1.0f) count = keep_nucleus(count);
-  return draw(count);
+  const size_t first = options_.xtc.probability > 0.0f ? num_excluded(count) : 0;
+  return draw(std::span(candidates_).subspan(first, count - first));
+}
+
+// As in llama.cpp: the shares are those among the tokens that are left.
+size_t Sampler::num_excluded(size_t count) {
+  if (next_uniform() >= options_.xtc.probability) return 0;
+  std::sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count), is_heavier);
+  const double least = options_.xtc.threshold * total_weight(count);
+  size_t num_top = 0;
+  while (num_top < count && candidates_[num_top].weight >= least) ++num_top;
+  return num_top > 1 ? num_top - 1 : 0;
 }
 
 double Sampler::total_weight(size_t count) const {
@@ -149,13 +176,15 @@ size_t Sampler::keep_nucleus(size_t count) {
   return i;
 }
 
-int32_t Sampler::draw(size_t num_candidates) {
-  double left = next_uniform() * total_weight(num_candidates);
-  for (size_t i = 0; i < num_candidates; ++i) {
-    left -= candidates_[i].weight;
-    if (left < 0.0) return candidates_[i].token;
+int32_t Sampler::draw(std::span<const Candidate> from) {
+  double total = 0.0;
+  for (const Candidate& candidate : from) total += candidate.weight;
+  double left = next_uniform() * total;
+  for (const Candidate& candidate : from) {
+    left -= candidate.weight;
+    if (left < 0.0) return candidate.token;
   }
-  return candidates_[num_candidates - 1].token;
+  return from.back().token;
 }
 
 // SplitMix64 (Steele, Lea and Flood 2014): 53 bits to [0, 1).

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ struct Verb {
   bool takes_model;
   std::vector<Option> options;
   const char* example;
-  int (*run)(const Arguments&);  // returns the exit code
+  int (*run)(const Arguments&);     // returns the exit code
+  const char* text_name = nullptr;  // of a text that may follow the model, for the help
 };
 
 std::string help_of(const Verb& verb);
@@ -43,6 +45,10 @@ class Arguments {
   bool has(const std::string& name) const { return values_.contains(name); }
   // Throws UsageError when it was not given.
   const std::string& model() const;
+  // What stands after the model; nothing where nothing does.
+  const std::optional<std::string>& positional_text() const { return text_; }
+  // Every value of an option that may be repeated.
+  const std::vector<std::string>& all(const std::string& name) const;
   const std::string& required(const std::string& name) const;
   std::string text(const std::string& name, const std::string& otherwise) const;
   int64_t integer(const std::string& name, int64_t otherwise, int64_t low, int64_t high) const;
@@ -51,11 +57,12 @@ class Arguments {
 
  private:
   const Option& find(const std::string& word) const;
-  void set_model(const std::string& word);
+  void set_model_or_text(const std::string& word);
 
   const Verb& verb_;
   std::string model_;
-  std::map<std::string, std::string> values_;
+  std::optional<std::string> text_;
+  std::map<std::string, std::vector<std::string>> values_;
 };
 
 }  // namespace phonelm::cli

@@ -1,5 +1,7 @@
 #include "tools/terminal.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -55,6 +57,8 @@ std::string read_all(const std::string& path) {
   if (std::ferror(file.get())) fail(standard ? "standard input" : path);
   return text;
 }
+
+bool reads_terminal() { return isatty(STDIN_FILENO) != 0; }
 
 bool read_line(std::string& line) {
   constexpr size_t kLongest = 1 << 16;

@@ -24,6 +24,9 @@ void print_error(const std::string& line);
 // The whole of a file, of standard input for "-". Throws Failure.
 std::string read_all(const std::string& path);
 
+// Whether standard input is a terminal, where someone would have to type.
+bool reads_terminal();
+
 // The next line of standard input, without its end; false after the last one. Throws Failure for a line that
 // does not end within 64 KiB.
 bool read_line(std::string& line);

@@ -56,10 +56,20 @@ class Sampler:
         frequency_penalty: float = 0.0,
         repeat_last_n: int = 64,
         seed: int = 0,
+        dry_multiplier: float = 0.0,
+        dry_base: float = 1.75,
+        dry_allowed_length: int = 2,
+        dry_penalty_last_n: int = -1,
+        xtc_probability: float = 0.0,
+        xtc_threshold: float = 0.1,
+        logit_bias: list[tuple[int, float]] = [],
+        dry_breakers: list[list[int]] = [],
     ) -> None: ...
     def choose(
         self, logits: NDArray[np.float32], mask: NDArray[np.uint32] | None = None, before: list[int] = []
     ) -> int: ...
+
+def dry_breakers(tokenizer: Tokenizer, text: bytes) -> list[list[int]]: ...
 
 class Speculation:
     num_drafted: int

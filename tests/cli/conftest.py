@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from chat_models import CHATTY, write_with_template
+
 
 @pytest.fixture(scope="session")
 def command() -> list[str]:
@@ -43,3 +45,9 @@ def phonelm(
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chatty_gguf(tiny_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, with a template that shows every message; its context holds 96 bytes."""
+    return write_with_template(tiny_gguf, tmp_path_factory.mktemp("chatty") / "chat.gguf", CHATTY)

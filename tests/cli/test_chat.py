@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-import os
-import pty
-import select
-import signal
+import json
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import gguf
 import pytest
 
+from chat_models import write_with_template
 from phonelm.engine import load
 
 Phonelm = Callable[..., subprocess.CompletedProcess[str]]
@@ -29,26 +24,11 @@ def test_a_model_without_template_is_refused_before_the_first_question(
 @pytest.fixture
 def with_template(tiny_gguf: Path, tmp_path: Path) -> Path:
     """The tiny model with a template that knows users only, and a variable."""
-    reader = gguf.GGUFReader(tiny_gguf)
-    writer = gguf.GGUFWriter(tmp_path / "chat.gguf", "unused")
-    for name, field in reader.fields.items():
-        value = field.contents()
-        # Empty lists are left out: the package cannot write them.
-        if name != "general.architecture" and not name.startswith("GGUF.") and value != []:
-            element = field.types[-1] if len(field.types) > 1 else None
-            writer.add_key_value(name, value, field.types[0], element)
-    writer.kv_data[0]["general.architecture"].value = reader.fields["general.architecture"].contents()
-    writer.add_chat_template(
+    template = (
         "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
         "{% if mode == 'none' %}{{ raise_exception('mode is none') }}{% endif %}"
     )
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return tmp_path / "chat.gguf"
+    return write_with_template(tiny_gguf, tmp_path / "chat.gguf", template)
 
 
 @pytest.mark.parametrize(
@@ -114,39 +94,74 @@ def test_stop_texts_and_speed(phonelm: Phonelm, smollm2_gguf: Path) -> None:
     assert cut.stdout == whole.stdout[: whole.stdout.index(stop)] + "\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_ctrl_c_stops_the_answer_and_not_the_chat(
-    command: list[str], environment: dict[str, str], smollm2_gguf: Path
+def test_one_question_is_answered_without_a_conversation(
+    phonelm: Phonelm, chatty_gguf: Path, tmp_path: Path
 ) -> None:
-    leader, follower = pty.openpty()
-    arguments = ["chat", str(smollm2_gguf), "--temperature", "0"]
-    process = subprocess.Popen(
-        [*command, *arguments], env=environment, stdin=follower, stdout=follower, stderr=follower
-    )
-    os.close(follower)
-    screen = _Screen(leader)
-    screen.wait_for("> ")
-    os.write(leader, b"Write a long story about a dragon and a lighthouse.\n")
-    screen.wait_for("lighthouse.\r\n")
-    screen.wait_for(" ")
-    process.send_signal(signal.SIGINT)
-    screen.wait_for("stopped")
-    os.write(leader, b"/exit\n")
-    assert process.wait(timeout=20) == 0
-    os.close(leader)
+    arguments = ["chat", chatty_gguf, "-n", 4, "--temperature", 0, "--threads", 1]
+    (tmp_path / "q.txt").write_text("/clear\nis no command here\n")
+    with load(chatty_gguf, num_threads=1) as model:
+        asked = [{"role": "user", "content": "/clear\nis no command here"}]
+        answer = model.chat(asked, max_tokens=4, temperature=0)
+    for words, text in (
+        (["--prompt-file", tmp_path / "q.txt"], ""),
+        (["-p", "/clear\nis no command here"], "never read"),
+        (["-p", "-"], "/clear\nis no command here\n"),
+    ):
+        done = phonelm(*arguments, *words, text=text)
+        assert (done.returncode, done.stdout, done.stderr) == (0, answer + "\n", "")
+    document = json.loads(phonelm(*arguments, "-p", asked[0]["content"], "--json").stdout)
+    (turn,) = document["turns"]
+    assert (turn["question"], turn["text"]) == (asked[0]["content"], answer)
+    assert turn["finish_reason"] in ("length", "stop")
+    assert 0 < turn["completion_tokens"] <= 4
+    assert turn["prompt_tokens"] > len(asked[0]["content"])
 
 
-class _Screen:
-    """What a terminal shows."""
+def test_piped_questions_as_one_document(phonelm: Phonelm, chatty_gguf: Path) -> None:
+    arguments = ["chat", chatty_gguf, "-n", 2, "--temperature", 0, "--system", "s"]
+    lines = f"one\n{'long ' * 40}\ntwo\n"
+    plain, done = phonelm(*arguments, text=lines), phonelm(*arguments, "--json", text=lines)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["system"] == "s"
+    first, refused, second = document["turns"]
+    assert [first["text"], second["text"]] == plain.stdout.removesuffix("\n").split("\n")
+    assert "context holds 96" in refused["error"]
+    assert [first["question"], second["question"]] == ["one", "two"]
 
-    def __init__(self, leader: int) -> None:
-        self._leader = leader
-        self._seen = ""
 
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + 60
-        while text not in self._seen:
-            left = deadline - time.monotonic()
-            assert select.select([self._leader], [], [], max(0, left))[0], self._seen
-            self._seen += os.read(self._leader, 4096).decode("utf-8", "replace")
-        self._seen = self._seen.partition(text)[2]
+def test_a_single_question_that_fails_is_an_error(phonelm: Phonelm, chatty_gguf: Path) -> None:
+    done = phonelm("chat", chatty_gguf, "-p", "x" * 200)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    twice = phonelm("chat", chatty_gguf, "-p", "x", "--prompt-file", "y")
+    assert (twice.returncode, twice.stdout) == (2, "")
+
+
+def test_an_answer_slides_over_a_full_context_on_request(phonelm: Phonelm, chatty_gguf: Path) -> None:
+    arguments = ["chat", chatty_gguf, "-p", "hello", "-n", 120, "--temperature", 0, "--json"]
+    (cut,) = json.loads(phonelm(*arguments).stdout)["turns"]
+    (whole,) = json.loads(phonelm(*arguments, "--slide").stdout)["turns"]
+    assert cut["finish_reason"] == "context"
+    assert whole["finish_reason"] in ("length", "stop")
+    assert whole["completion_tokens"] > cut["completion_tokens"]
+
+
+def test_commands_of_a_piped_chat(phonelm: Phonelm, chatty_gguf: Path, tmp_path: Path) -> None:
+    path = tmp_path / "talk.json"
+    lines = ["/undo", "/retry", "one", "two", "/retry", "/undo", "/system be", "/set temperature -1",
+             "/set temprature 1", "/set seed 4", "/tokens", f"/save {path}", "/clear extra", "/help",
+             "/load /nowhere.json", "/system", "/bye", "never"]  # fmt: skip
+    done = phonelm("chat", chatty_gguf, "-n", 2, "--temperature", 0, text="\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") >= 3
+    document = json.loads(path.read_text())
+    assert [message["role"] for message in document["messages"]] == ["system", "user", "assistant"]
+    assert [message["content"] for message in document["messages"]][:2] == ["be", "one"]
+    for said in ("there is no question yet", "temperature is -1", "did you mean temperature?",
+                 "saved 1 turn", "/clear takes nothing after it", "/retry", "no such file", "\nbe\n",
+                 "context of 96"):  # fmt: skip
+        assert said in done.stderr
+    again = phonelm("chat", chatty_gguf, "-n", 2, "--temperature", 0, text=f"/load {path}\n/undo\n/system\n")
+    assert "loaded 1 turn" in again.stderr
+    assert "0 turns left" in again.stderr
+    assert again.stderr.endswith("be\n")

@@ -207,6 +207,23 @@ def test_penalties_reach_the_sampler(phonelm: Phonelm, tiny_gguf: Path) -> None:
     assert json.loads(phonelm("generate", tiny_gguf, *arguments, *words).stdout)["tokens"] == expected.tokens
 
 
+def test_biases_dry_and_xtc_reach_the_sampler(phonelm: Phonelm, tiny_gguf: Path) -> None:
+    options = {"dry_multiplier": 0.8, "dry_base": 2.0, "dry_allowed_length": 1, "dry_penalty_last_n": 30}
+    options |= {"xtc_probability": 0.5, "xtc_threshold": 0.01}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    words += ["--logit-bias", "97+2.5", "--logit-bias", "98-inf", "--dry-sequence-breaker", "a"]
+    common = {"max_tokens": 30, "temperature": 1.0, "top_p": 0.95, "seed": 2}
+    given = {**options, "logit_bias": {97: 2.5, 98: False}, "dry_sequence_breakers": ["a"]}
+    with load(tiny_gguf, num_threads=1) as model:
+        expected = model.generate("hello", **common, **given)
+        assert expected.text
+    arguments = ["-p", "hello", "-n", 30, "--temperature", 1, "--seed", 2, "--threads", 1, "--json"]
+    assert json.loads(phonelm("generate", tiny_gguf, *arguments, *words).stdout)["tokens"] == expected.tokens
+    for wrong in ("98", "x+1", "98+warm", "98*2", "98+inf"):
+        refused = phonelm("generate", tiny_gguf, *arguments, "--logit-bias", wrong)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1), wrong
+
+
 @pytest.mark.parametrize("words", [["--top-k", 3 * 10**9], ["-n", 10**12], ["--repeat-last-n", 10**20]])
 def test_numbers_beyond_the_core_s_types_work(phonelm: Phonelm, tiny_gguf: Path, words: list[object]) -> None:
     done = phonelm("generate", tiny_gguf, "-p", "x" * 90, "--temperature", 1, "--seed", 1, *words)

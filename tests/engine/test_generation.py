@@ -3,13 +3,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from phonelm import _native
-from phonelm.engine import Grammar, Model, SamplingOptions
+from phonelm.engine import Grammar, Model, SamplingOptions, load
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,20 @@ from phonelm.engine import Grammar, Model, SamplingOptions
         ("top_k", 2.0),
         ("top_p", "0.5"),
         ("min_p", float("nan")),
+        ("logit_bias", [5]),
+        ("logit_bias", {-1: 1.0}),
+        ("logit_bias", {"": 1.0}),
+        ("logit_bias", {5: float("inf")}),
+        ("logit_bias", {5: float("nan")}),
+        ("logit_bias", {5: True}),
+        ("dry_multiplier", -0.1),
+        ("dry_base", 0.9),
+        ("dry_allowed_length", 0),
+        ("dry_penalty_last_n", -2),
+        ("dry_sequence_breakers", ("a", "")),
+        ("xtc_probability", 1.1),
+        ("xtc_probability", 0.5),  # without a temperature
+        ("xtc_threshold", -0.1),
     ],
 )
 def test_options_out_of_range_are_refused(option: str, value: Any) -> None:
@@ -56,8 +71,9 @@ def test_defaults_are_the_core_s() -> None:
     options = SamplingOptions()
     core = _native.Sampler.defaults
     assert sorted(core) == [
-        "frequency_penalty", "min_p", "presence_penalty", "repeat_last_n", "repeat_penalty", "temperature",
-        "top_k", "top_p", "typical_p",
+        "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n", "frequency_penalty",
+        "min_p", "presence_penalty", "repeat_last_n", "repeat_penalty", "temperature", "top_k", "top_p",
+        "typical_p", "xtc_probability", "xtc_threshold",
     ]  # fmt: skip
     assert {name: getattr(options, name) for name in core} == core
 
@@ -166,3 +182,73 @@ def test_penalties_see_prompt_and_answer(tiny: Model, last_n: int, lookup: bool)
     assert continued.tokens == run.tokens
     (batched,) = tiny.generate_batch([prompt], max_tokens=24, **options)
     assert batched.tokens == run.tokens
+
+
+def test_a_banned_token_is_never_made(tiny: Model) -> None:
+    options = {"max_tokens": 24, "temperature": 1.0, "seed": 4}
+    free = tiny.generate("hello", **options)
+    assert free.text is not None
+    banned = max(free.tokens)
+    for lookup in (False, True):
+        run = tiny.generate("hello", logit_bias={banned: False}, lookup=lookup, **options)
+        assert run.text is not None
+        assert banned not in run.tokens
+    (batched,) = tiny.generate_batch(["hello"], logit_bias={banned: float("-inf")}, **options)
+    assert batched.tokens == run.tokens
+
+
+def test_a_text_s_bias_is_that_of_its_tokens(tiny: Model) -> None:
+    run = tiny.generate("hello", max_tokens=8, logit_bias={"ab": 1000.0, ord("b"): -2000.0})
+    assert run.text == "a" * 8
+    nothing = tiny.generate("hello", logit_bias=dict.fromkeys(range(tiny.tokenizer.vocab_size), False))
+    assert (nothing.text, nothing.finish_reason) == ("", "constraint")
+    (batched,) = tiny.generate_batch(
+        ["hi"], logit_bias=dict.fromkeys(range(tiny.tokenizer.vocab_size), False)
+    )
+    assert (batched.text, batched.finish_reason) == ("", "constraint")
+    with pytest.raises(ValueError, match="token 100000; this model has"):
+        tiny.generate("hello", logit_bias={100000: 1.0})
+    session = tiny.new_session()
+    session.evaluate("hello")
+    with pytest.raises(ValueError, match="token 100000"):
+        session.generate("x", logit_bias={100000: 1.0})
+    assert session.tokens == list(b"hello")
+
+
+def test_a_ban_holds_against_what_a_grammar_forces(tiny: Model) -> None:
+    pytest.importorskip("llguidance")
+    run = tiny.generate("x", grammar=Grammar.lark('start: "abc"'), logit_bias={ord("b"): False})
+    assert (run.text, run.finish_reason) == ("a", "constraint")
+
+
+@pytest.mark.parametrize("lookup", [False, True])
+def test_dry_ends_a_loop(tiny: Model, lookup: bool) -> None:
+    prompt = list(b"abcabcabcabc")
+    loop = {"logit_bias": {"abc": 30.0}, "max_tokens": 12, "lookup": lookup}
+    run = tiny.generate(prompt, dry_multiplier=50.0, dry_allowed_length=2, **loop)
+    assert run.text is not None
+    tokens = prompt + run.tokens
+    triples = [tuple(tokens[i : i + 3]) for i in range(len(prompt) - 2, len(tokens) - 2)]
+    assert len(set(triples)) > len(set(zip(*[iter(prompt)] * 3, strict=True)))
+    free = tiny.generate(prompt, dry_multiplier=50.0, dry_sequence_breakers=list("abc"), **loop)
+    assert free.text == tiny.generate(prompt, **loop).text
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_the_same_seed_and_threads_are_the_same_text(tiny_gguf: Path, num_threads: int) -> None:
+    options = {"temperature": 1.2, "top_p": 0.95, "min_p": 0.01, "seed": 11, "max_tokens": 60}
+    options |= {"dry_multiplier": 0.8, "xtc_probability": 0.5, "xtc_threshold": 0.02, "repeat_penalty": 1.1}
+    texts = []
+    for _ in range(2):
+        with load(tiny_gguf, num_threads=num_threads) as model:
+            texts += [model.generate("hello", **options).text for _ in range(2)]
+    assert len(set(texts)) == 1
+    with load(tiny_gguf, num_threads=num_threads) as model:
+        others = {model.generate("hello", **{**options, "seed": seed}).text for seed in range(4)}
+    assert len(others) > 1
+
+
+def test_another_number_of_threads_moves_logits_by_rounding_only(tiny_gguf: Path) -> None:
+    ids = list(b"the same text on one thread and on two")
+    with load(tiny_gguf, num_threads=1) as one, load(tiny_gguf, num_threads=2) as two:
+        np.testing.assert_allclose(one.logits(ids), two.logits(ids), atol=0.02)

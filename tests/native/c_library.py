@@ -89,6 +89,12 @@ class SamplerOptions(Sized):
         ("presence_penalty", c.c_float),
         ("frequency_penalty", c.c_float),
         ("repeat_last_n", c.c_int32),
+        ("dry_multiplier", c.c_float),
+        ("dry_base", c.c_float),
+        ("dry_allowed_length", c.c_int32),
+        ("dry_penalty_last_n", c.c_int32),
+        ("xtc_probability", c.c_float),
+        ("xtc_threshold", c.c_float),
     ]
 
 
@@ -160,6 +166,8 @@ _PARAMETERS: dict[str, list[Any]] = {
     "token_is_stop": [c.c_void_p, c.c_int32, _TOKENS],
     "sampler_new": [c.POINTER(SamplerOptions), c.POINTER(c.c_void_p)],
     "sampler_set_mask": [c.c_void_p, c.POINTER(c.c_uint32), c.c_size_t],
+    "sampler_set_logit_bias": [c.c_void_p, _TOKENS, c.POINTER(c.c_float), c.c_size_t],
+    "sampler_add_dry_breaker": [c.c_void_p, c.c_void_p, c.c_char_p, c.c_size_t],
     "session_new": [c.c_void_p, c.POINTER(SessionOptions), c.POINTER(c.c_void_p)],
     "session_save": [c.c_void_p, c.c_char_p],
     "session_restore": [c.c_void_p, c.c_char_p, c.c_int32, c.POINTER(c.c_void_p)],

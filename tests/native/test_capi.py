@@ -311,6 +311,44 @@ def test_masks(library: Library, model: int) -> None:
     assert len({draw() for _ in range(100)}) > 3
 
 
+def set_bias(library: Library, sampler: int, biases: dict[int, float]) -> None:
+    tokens, values = (c.c_int32 * len(biases))(*biases), (c.c_float * len(biases))(*biases.values())
+    library.call("sampler_set_logit_bias", sampler, tokens, values, len(biases))
+
+
+def test_biases_and_breakers_are_those_of_python(library: Library, model: int, reference: Any) -> None:
+    options = {"temperature": 1.0, "seed": 3, "dry_multiplier": 2.0, "dry_allowed_length": 1}
+    options |= {"xtc_probability": 0.5, "xtc_threshold": 0.02}
+    prompt = list(b"abcabc")
+    for breakers in ([], ["a", "bc"]):
+        sampler, tokens = library.sampler(**options), []
+        set_bias(library, sampler, {97: 3.0, 98: float("-inf")})
+        for text in breakers:
+            library.call("sampler_add_dry_breaker", sampler, model, text.encode(), len(text))
+        session = library.session(model)
+        library.generate(session, sampler, prompt, 30, lambda p, to=tokens: to.append(p.token) or 0)
+        biases = {97: 3.0, 98: False}
+        expected = reference.generate(
+            prompt, max_tokens=30, logit_bias=biases, dry_sequence_breakers=breakers, **options
+        )
+        assert expected.text
+        assert [token for token in tokens if token != NO_TOKEN] == expected.tokens
+
+
+def test_bans_are_lifted_and_refused(library: Library, model: int) -> None:
+    session, sampler = library.session(model), library.sampler()
+    library.prefill(session, [1, 2, 3])
+    vocab = len(library.logits(session))
+    drawn = c.c_int32()
+    set_bias(library, sampler, dict.fromkeys(range(vocab), float("-inf")))
+    assert refused(library.call, "session_sample", session, sampler, c.byref(drawn)).status == REFUSED
+    set_bias(library, sampler, {})
+    library.call("session_sample", session, sampler, c.byref(drawn))
+    for wrong in ({-1: 0.0}, {1: float("nan")}, {1: float("inf")}):
+        assert refused(set_bias, library, sampler, wrong).status == REFUSED
+    assert refused(library.call, "sampler_add_dry_breaker", sampler, model, b"", 0).status == REFUSED
+
+
 @pytest.mark.parametrize("name", OF_A_HANDLE)
 def test_what_is_no_handle_is_refused(library: Library, model: int, name: str) -> None:
     kind = name.split("_")[0]
@@ -408,7 +446,17 @@ def test_load_options_out_of_range(
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": -1}, {"top_k": -1}, {"top_p": 1.5}, {"min_p": float("nan")}]
+    "options",
+    [
+        {"temperature": -1},
+        {"top_k": -1},
+        {"top_p": 1.5},
+        {"min_p": float("nan")},
+        {"dry_multiplier": -1},
+        {"dry_base": 0.5},
+        {"dry_allowed_length": -1},
+        {"xtc_probability": 0.5},
+    ],
 )
 def test_sampler_options_out_of_range(library: Library, options: dict[str, Any]) -> None:
     assert refused(lambda: library.sampler(**options)).status == REFUSED

@@ -65,9 +65,13 @@ def test_version_and_help(cli: Cli) -> None:
     [
         (["chat"], "there is no verb 'chat'"),
         (["generate"], "the model is missing"),
-        (["generate", "m.gguf"], "--prompt is missing"),
         (["generate", "m.gguf", "--prompt"], "--prompt needs a value"),
-        (["generate", "m.gguf", "n.gguf"], "one model too many"),
+        (["bench", "m.gguf", "n.gguf"], "one model too many"),
+        (["generate", "m.gguf", "once", "upon"], "a text too many"),
+        (["generate", "m.gguf", "once", "-p", "upon"], "given twice"),
+        (["generate", "m.gguf", "-p", "a", "--stop", ""], "--stop is an empty text"),
+        (["generate", "m.gguf", "-p", "a", "--logit-bias", "5"], "--logit-bias is '5'"),
+        (["generate", "m.gguf", "-p", "a", "--logit-bias", "5+x"], "--logit-bias is '5+x'"),
         (["generate", "m.gguf", "-p", "a", "--colour", "red"], "there is no option --colour"),
         (["generate", "m.gguf", "-p", "a", "--max-tokens", "many"], "--max-tokens is 'many'"),
         (["generate", "m.gguf", "-p", "a", "--max-tokens=0"], "--max-tokens is '0'"),
@@ -125,6 +129,10 @@ def test_the_same_text_as_python(cli: Cli, tiny_gguf: Path) -> None:
             {"temperature": 1, **penalties, "repeat_last_n": 7, "typical_p": 0.5},
             {"temperature": 1, **penalties, "repeat_last_n": -1},
             {"temperature": 1, **penalties, "repeat_last_n": 0},
+            {"temperature": 0, "dry_multiplier": 3, "dry_base": 2, "dry_allowed_length": 1},
+            {"temperature": 1, "dry_multiplier": 1, "dry_penalty_last_n": 9, "xtc_probability": 0.5},
+            {"temperature": 1, "xtc_probability": 1, "xtc_threshold": 0.01},
+            {"temperature": 0, "dry_multiplier": 9, "dry_penalty_last_n": 0},
         ):
             words = [
                 word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)
@@ -146,8 +154,30 @@ def test_the_prompt_may_come_from_standard_input(cli: Cli, tiny_gguf: Path) -> N
     piped = json.loads(cli(*words, "-p", "-", text=TEXT).stdout)
     assert (named["tokens"], named["prompt"]) == (piped["tokens"], TEXT)
     assert piped["prompt"] == TEXT
+    assert json.loads(cli(*words, text=TEXT).stdout) | {"prefill_tok_s": 0, "decode_tok_s": 0, "seed": 0} == (
+        json.loads(cli(*words[:2], TEXT, *words[2:]).stdout)
+        | {"prefill_tok_s": 0, "decode_tok_s": 0, "seed": 0}
+    )
     for end in ("\n", "\r\n"):
         assert json.loads(cli(*words, "-p", "-", text=TEXT + end).stdout)["prompt"] == TEXT
+
+
+def test_stop_texts_and_biases(cli: Cli, tiny_gguf: Path) -> None:
+    words = ["generate", tiny_gguf, "-p", "hello", "-n", 40, "--temperature", 0, "--threads", 1]
+    biases = ["--logit-bias", "97+1.5", "--logit-bias", "98-inf", "--dry-multiplier", 1]
+    breakers = ["--dry-sequence-breaker", "a", "--dry-sequence-breaker", "b"]
+    given = {"logit_bias": {97: 1.5, 98: False}, "dry_multiplier": 1, "dry_sequence_breakers": ["a", "b"]}
+    with phonelm.load(tiny_gguf, num_threads=1) as model:
+        expected = model.generate("hello", max_tokens=40, **given)
+        assert cli(*words, *biases, *breakers).stdout == expected.text + "\n"
+        text = expected.text
+        for stops in ([text[8:11]], ["no such text", text[20:22]], [text[5:7] + "x"]):
+            stopped = model.generate("hello", max_tokens=40, stop=stops, **given)
+            options = [word for stop in stops for word in ("--stop", stop)]
+            document = json.loads(cli(*words, *biases, *breakers, *options, "--json").stdout)
+            assert document["text"] == stopped.text
+            assert document["finish_reason"] == stopped.finish_reason
+            assert cli(*words, *biases, *breakers, *options).stdout == stopped.text + "\n"
 
 
 def test_control_tokens_on_request(cli: Cli, tiny_gguf: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from phonelm.cli import completion
 from phonelm.cli.errors import guarded, is_usage_error, report, warning_text
 from phonelm.cli.streams import flush_output, prepare_streams
 
@@ -32,6 +33,7 @@ VERBS = {
     ),
     "generate": "Continue a text and stream it to standard output.",
     "chat": "Talk with a model in the terminal.",
+    "tokenize": "Show the tokens of a text as the model reads it.",
     "bench": "Measure the speed and memory of models.",
     "survey": "Draw small language models on this device: accuracy, latency, memory and where they go.",
     "pull": "Fetch a known model or a GGUF file of the hub into the cache folder.",
@@ -45,11 +47,23 @@ VERBS = {
 class _LazyVerbs(TyperGroup):
     """Imports the module of the one verb that is asked for; the list of verbs needs none of them."""
 
+    is_completing = False
+
     def list_commands(self, _context: object) -> list[str]:
         return list(VERBS)
 
     def get_command(self, _context: object, name: str) -> Any:
-        return load_verb(name) if name in VERBS else None
+        if name not in VERBS:
+            return None
+        return TyperCommand(name, help=VERBS[name]) if self.is_completing else load_verb(name)
+
+    def shell_complete(self, context: Any, incomplete: str) -> Any:
+        # Names and help of verbs are known without importing them.
+        self.is_completing = True
+        try:
+            return super().shell_complete(context, incomplete)
+        finally:
+            self.is_completing = False
 
     def format_commands(self, _context: object, formatter: Any) -> None:
         room = formatter.width - 6 - max(map(len, VERBS))
@@ -101,7 +115,9 @@ def main() -> None:
     warnings.formatwarning = warning_text
     try:
         prepare_streams()
-        code = make_app()(prog_name="phonelm", standalone_mode=False)
+        completion.prepare()
+        words = completion.with_shell(sys.argv[1:])
+        code = make_app()(words, prog_name="phonelm", standalone_mode=False)
         sys.stdout.flush()
     except (OSError, ValueError) as error:
         report((sys.stdout and flush_output()) or error)
@@ -125,6 +141,24 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[SHELL]",
+            help="Turn completion on in bash, zsh, fish, powershell.",
+            is_eager=True,
+            callback=completion.install,
+        ),
+    ] = None,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[SHELL]",
+            help="Print the script that does so.",
+            is_eager=True,
+            callback=completion.show,
+        ),
+    ] = None,
 ) -> None:
     """Name a device and a budget: design, train and run the small language model that is fastest there."""
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phonelm.cli.completion import model_names
+
 if TYPE_CHECKING:
     from phonelm.bench import BenchResult
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 def bench(
     context: typer.Context,
     models: Annotated[
-        list[str] | None, typer.Argument(help="GGUF files, run folders or known names.")
+        list[str] | None,
+        typer.Argument(help="GGUF files, run folders or known names.", autocompletion=model_names),
     ] = None,
     prompt: Annotated[int, typer.Option(min=1, max=2**30, help="Tokens of the prompt.")] = 512,
     generate: Annotated[int, typer.Option(min=1, max=2**30, help="Tokens to make.")] = 128,

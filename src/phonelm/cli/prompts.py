@@ -16,7 +16,7 @@ def read_prompt(call: typer.Context, argument: str | None, option: str | None, f
     `ValueError` for what is no text, `OSError` for a file that cannot be read.
     """
     if sum(one is not None for one in (argument, option, file)) > 1:
-        call.fail("the prompt is given twice; give one of PROMPT, --prompt and --prompt-file")
+        call.fail("the prompt is given twice; give one of its ways only")
     if file is not None:
         return as_text(file.read_bytes(), "utf-8", str(file))
     said = argument if argument is not None else option

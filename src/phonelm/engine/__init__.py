@@ -7,7 +7,7 @@ from phonelm.engine.constraint import Constraint
 from phonelm.engine.file_warnings import ModelFileWarning
 from phonelm.engine.generation import Generation
 from phonelm.engine.grammar import Grammar
-from phonelm.engine.loading import load, resolve
+from phonelm.engine.loading import load, load_tokenizer, resolve
 from phonelm.engine.model import Model
 from phonelm.engine.sampling import SamplingOptions
 from phonelm.engine.session import Session
@@ -26,6 +26,7 @@ __all__ = [
     "Session",
     "Tokenizer",
     "load",
+    "load_tokenizer",
     "parse_adapter",
     "resolve",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phonelm._native import CHUNK_TOKENS
+from phonelm.engine.decoding import NO_TOKEN
 from phonelm.engine.generation import FinishReason
 from phonelm.engine.sampling import SamplingOptions, new_sampler
 from phonelm.engine.streaming import TextStream
@@ -34,7 +35,7 @@ class _Row:
         self, session: _native.Session, prompt: list[int], tokenizer: Tokenizer, options: SamplingOptions
     ) -> None:
         self.session = session
-        self.sampler = new_sampler(options)
+        self.sampler = new_sampler(options, tokenizer)
         self.finish_reason: FinishReason | None = None
         self._prompt_tokens = len(prompt)
         self._tokenizer = tokenizer
@@ -52,8 +53,8 @@ class _Row:
 
     def take(self, token: int) -> None:
         """Note the next token and whether it is the last."""
-        if token in self._tokenizer.stop_ids:
-            self.finish_reason = "stop"
+        if token == NO_TOKEN or token in self._tokenizer.stop_ids:
+            self.finish_reason = "constraint" if token == NO_TOKEN else "stop"
             return
         self._tokens.append(token)
         self._pieces.append(self._stream.feed(self._tokenizer.token_bytes(token)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 from phonelm._native import CHUNK_TOKENS
@@ -32,6 +33,7 @@ class Decoder:
         tokenizer: Tokenizer,
         constraint: Constraint | None = None,
         lookup: bool = False,
+        banned: frozenset[int] = frozenset(),
     ) -> None:
         self.ended: Literal["stop", "constraint", "cancelled"] | None = None
         """Why nothing can follow the last run, if so."""
@@ -47,6 +49,7 @@ class Decoder:
         self._constraint = constraint
         self._masks = [new_mask(tokenizer.vocab_size)] if constraint else []
         self._speculation = _new_speculation(prompt) if lookup else None
+        self._banned = banned
 
     @property
     def is_full(self) -> bool:
@@ -125,7 +128,8 @@ class Decoder:
         taken = self._accepted(run)
         self._pending = taken[len(run) - 1 :]
         if self._constraint and self._pending and not self.ended:
-            forced = self._constraint.forced()
+            # A banned token ends what is forced: another may spell the same text.
+            forced = list(takewhile(lambda token: token not in self._banned, self._constraint.forced()))
             room = len(forced) if self._session.slides else max(self._room + 1, 0)
             taken += self._accepted(forced[:room])
             self._pending = taken[len(run) - 1 :]

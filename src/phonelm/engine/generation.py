@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from phonelm.engine.decoding import Decoder
-from phonelm.engine.sampling import SamplingOptions, new_sampler
+from phonelm.engine.sampling import SamplingOptions, banned_tokens, new_sampler
 from phonelm.engine.streaming import TextStream
 from phonelm.words import counted
 
@@ -47,7 +47,13 @@ class Generation(Iterator[str]):
         self._tokenizer = tokenizer
         self._release = release
         self._decoder = Decoder(
-            session, prompt, new_sampler(options), tokenizer, constraint=constraint, lookup=lookup
+            session,
+            prompt,
+            new_sampler(options, tokenizer),
+            tokenizer,
+            constraint=constraint,
+            lookup=lookup,
+            banned=banned_tokens(options, tokenizer),
         )
         self._pieces = self._run()
         self._made: list[str] = []

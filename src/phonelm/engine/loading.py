@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonelm.engine.conversions import converted
+from phonelm.engine.file_warnings import warn_of_guesses
 from phonelm.engine.hub.kept import find_kept
 from phonelm.engine.hub.reference import looks_like_reference, parse_reference
 from phonelm.engine.model import Model, ModelOptions
 from phonelm.engine.store import KNOWN, find, local_path
+from phonelm.engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -23,6 +25,19 @@ def load(model: str | Path, **options: Unpack[ModelOptions]) -> Model:
     folder of an adapter and as `Model` does.
     """
     return Model(resolve(model), **options)
+
+
+def load_tokenizer(model: str | Path) -> Tokenizer:
+    """Return the tokenizer of a model, which is named as for `load`, without reading its weights.
+
+    Raises `FileNotFoundError` as `load`, `ValueError` for a file whose tokenizer this runtime does not know.
+    """
+    from phonelm import _native
+
+    path = resolve(model)
+    metadata = _native.read_metadata(str(path))
+    warn_of_guesses(path, metadata)
+    return Tokenizer(_native.Tokenizer.from_gguf(str(path)), metadata)
 
 
 def resolve(model: str | Path) -> Path:

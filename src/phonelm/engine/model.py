@@ -17,7 +17,7 @@ from phonelm.engine.constraint import Constraint
 from phonelm.engine.file_warnings import warn_of_guesses
 from phonelm.engine.generation import Generation
 from phonelm.engine.grammar import Grammar, rule_of
-from phonelm.engine.sampling import ContextOverflow, SamplingOptions
+from phonelm.engine.sampling import DRY_BREAKERS, ContextOverflow, LogitBias, SamplingOptions, token_biases
 from phonelm.engine.session import Session, take_variables
 from phonelm.engine.session_pool import SessionPool
 from phonelm.engine.tokenizer import Tokenizer
@@ -151,6 +151,14 @@ class Model:
         seed: int | None = None,
         stop: Sequence[str] = (),
         context_overflow: ContextOverflow = "stop",
+        logit_bias: LogitBias | None = None,
+        dry_multiplier: float = 0.0,
+        dry_base: float = 1.75,
+        dry_allowed_length: int = 2,
+        dry_penalty_last_n: int = -1,
+        dry_sequence_breakers: Sequence[str] = DRY_BREAKERS,
+        xtc_probability: float = 0.0,
+        xtc_threshold: float = 0.1,
         grammar: Grammar | None = None,
         constraint: Constraint | None = None,
         lookup: bool = False,
@@ -178,6 +186,14 @@ class Model:
                 "seed": seed,
                 "stop": stop,
                 "context_overflow": context_overflow,
+                "logit_bias": logit_bias,
+                "dry_multiplier": dry_multiplier,
+                "dry_base": dry_base,
+                "dry_allowed_length": dry_allowed_length,
+                "dry_penalty_last_n": dry_penalty_last_n,
+                "dry_sequence_breakers": dry_sequence_breakers,
+                "xtc_probability": xtc_probability,
+                "xtc_threshold": xtc_threshold,
             }
         )
         rule = rule_of(self.tokenizer, grammar, constraint)
@@ -377,6 +393,7 @@ class Model:
     def _prompt_ids(
         self, prompt: str | Sequence[int], options: SamplingOptions, parse_special: bool = False
     ) -> list[int]:
+        token_biases(options, self.tokenizer)  # refused before a session is taken
         ids = self.tokenizer.encode_prompt(prompt, parse_special) if isinstance(prompt, str) else prompt
         return self._checked_ids(ids, slides=options.context_overflow == "slide")
 

@@ -169,8 +169,8 @@ class Session:
             )
         if native.position == len(ids) and not native.logits_are_current:
             native.truncate(len(ids) - 1)
-        self._known = ids
         self._run = Generation(native, ids, self._tokenizer, sampling, constraint=rule, lookup=lookup)
+        self._known = ids
         return self._run
 
     def _end_run(self) -> None:

@@ -26,6 +26,7 @@ class Tokenizer:
         self._native = native
         self._metadata = metadata
         self._stop_ids = frozenset(native.stop_ids)
+        self._breakers: dict[str, list[list[int]]] = {}
 
     def __repr__(self) -> str:
         return f"<Tokenizer: {counted(self.vocab_size, 'token')}>"
@@ -80,6 +81,14 @@ class Tokenizer:
     def token_bytes(self, token: int, with_special: bool = False) -> bytes:
         """Return the bytes of one token, which may be part of a character."""
         return self._native.token_bytes(require_whole("a token id", token, 0), with_special)
+
+    def breakers(self, text: str) -> list[list[int]]:
+        """Return every way in which a text may stand in tokens, to end a repetition for DRY."""
+        if text not in self._breakers:
+            from phonelm import _native
+
+            self._breakers[text] = _native.dry_breakers(self._native, text.encode("utf-8", "surrogatepass"))
+        return self._breakers[text]
 
     @cached_property
     def grammar_vocabulary(self) -> Any:
