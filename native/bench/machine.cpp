@@ -1,25 +1,14 @@
 #include "bench/machine.h"
 
-#include <sys/utsname.h>
-
 #include <sstream>
 
 #include "core/json.h"
 #include "core/processor.h"
 #include "kernels/kernels.h"
+#include "system/machine.h"
 #include "threads/cores.h"
 
 namespace phonelm {
-
-namespace {
-
-std::string system_name() {
-  utsname system{};
-  uname(&system);
-  return std::string(system.sysname) + " " + system.machine;
-}
-
-}  // namespace
 
 std::string machine_json() {
   JsonArray isas, flags;
@@ -30,7 +19,7 @@ std::string machine_json() {
   for (std::string flag; features >> flag;) flags.add(json_text(flag));
   return JsonObject()
       .add_text("model", cpu_name())
-      .add_text("system", system_name())
+      .add_text("system", system::system_name())
       .add_count("num_cores", num_usable_cores())
       .add("isas", isas.str())
       .add("caches_bytes", caches.str())

@@ -1,9 +1,8 @@
-#include <unistd.h>
-
 #include "capi/guard.h"
 #include "core/memory.h"
 #include "core/processor.h"
 #include "kernels/kernels.h"
+#include "system/machine.h"
 #include "threads/cores.h"
 
 namespace phonelm::capi {
@@ -23,8 +22,7 @@ phonelm_machine_info machine_info() {
   phonelm_machine_info info{};
   info.cpu = cpu.c_str();
   info.isas = isas.c_str();
-  info.memory_bytes =
-      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  info.memory_bytes = system::physical_memory_bytes();
   info.available_memory_bytes = available_memory().num_bytes;
   info.num_cores = num_usable_cores();
   info.num_physical_cores = num_physical_cores();

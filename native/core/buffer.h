@@ -1,13 +1,12 @@
 // Zeroed memory straight from the system: aligned to pages, resident only once touched.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <cstddef>
 #include <string>
 #include <utility>
 
 #include "core/error.h"
+#include "system/memory.h"
 
 namespace phonelm {
 
@@ -21,18 +20,15 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(size_t num_bytes, Pages pages = Pages::Small) : size_(num_bytes) {
     if (num_bytes == 0) return;
-    void* memory = mmap(nullptr, num_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
+    void* memory = system::get_pages(num_bytes, pages == Pages::Huge);
+    if (memory == nullptr) {
       throw Error("cannot get " + std::to_string(num_bytes >> 20) +
                   " MiB of memory; use a smaller model or context");
     }
     data_ = static_cast<std::byte*>(memory);
-#ifdef MADV_HUGEPAGE
-    madvise(memory, num_bytes, pages == Pages::Huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-#endif
   }
   ~Buffer() {
-    if (data_) munmap(data_, size_);
+    if (data_) system::free_pages(data_, size_);
   }
   Buffer(Buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}

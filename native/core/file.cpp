@@ -1,9 +1,5 @@
 #include "core/file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -12,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/printable.h"
+#include "system/files.h"
 
 namespace phonelm {
 
@@ -33,37 +30,38 @@ constexpr int kMaxLinks = 40;
 std::string replaceable(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code problem;
-  const fs::file_status status = fs::status(path, problem);
+  const fs::file_status status = fs::status(system::path_of(path), problem);
   if (fs::is_directory(status)) throw FileError(EISDIR, path);
   if (fs::exists(status) && !fs::is_regular_file(status))
     throw Error(printable(path) + ": is a device or a pipe; give the path of a file");
-  fs::path place(path);
+  fs::path place = system::path_of(path);
   for (int num_links = 0; fs::is_symlink(fs::symlink_status(place, problem)); ++num_links) {
     if (num_links == kMaxLinks) throw FileError(ELOOP, path);
     const fs::path next = fs::read_symlink(place, problem);
     if (problem) throw FileError(problem.value(), path);
     place = place.parent_path() / next;
   }
-  return place.string();
+  return system::utf8_of(place);
 }
 }  // namespace
 
 FileWriter::FileWriter(const std::string& path)
     : path_(path),
       place_(replaceable(path)),
-      temporary_(place_ + "." + std::to_string(::getpid()) + "-" + std::to_string(next_number()) + ".part"),
-      descriptor_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+      temporary_(place_ + "." + std::to_string(system::process_number()) + "-" +
+                 std::to_string(next_number()) + ".part"),
+      descriptor_(system::create_file(temporary_)) {
   if (descriptor_ < 0) fail();
 }
 
 FileWriter::~FileWriter() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (descriptor_ >= 0) system::close_file(descriptor_);
+  if (!temporary_.empty()) system::delete_file(temporary_);
 }
 
 void FileWriter::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kMaxAtOnce));
+    const int64_t count = system::write_some(descriptor_, bytes.data(), std::min(bytes.size(), kMaxAtOnce));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail();
     bytes = bytes.subspan(static_cast<size_t>(count));
@@ -71,35 +69,32 @@ void FileWriter::write(std::span<const std::byte> bytes) {
 }
 
 void FileWriter::commit() {
-  if (::fsync(descriptor_) != 0) fail();
+  if (!system::flush_file(descriptor_)) fail();
   const int descriptor = std::exchange(descriptor_, -1);
-  if (::close(descriptor) != 0 || ::rename(temporary_.c_str(), place_.c_str()) != 0) fail();
+  if (!system::close_file(descriptor) || !system::replace_file(temporary_, place_)) fail();
   temporary_.clear();
 }
 
 void FileWriter::fail() const { throw FileError(errno, path_); }
 
-// O_NONBLOCK: a named pipe is refused below instead of waited for.
-FileReader::FileReader(const std::string& path)
-    : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+FileReader::FileReader(const std::string& path) : path_(path), descriptor_(system::open_file(path)) {
   if (descriptor_ < 0) throw FileError(errno, path_);
-  struct stat status{};
-  const bool is_known = ::fstat(descriptor_, &status) == 0;
+  const auto status = system::status_of(descriptor_);
   const int number = errno;
-  if (is_known && S_ISREG(status.st_mode)) {
-    size_ = static_cast<size_t>(status.st_size);
+  if (status && status->kind == system::FileKind::Regular) {
+    size_ = static_cast<size_t>(status->num_bytes);
     return;
   }
-  ::close(descriptor_);
-  if (!is_known) throw FileError(number, path_);
+  system::close_file(descriptor_);
+  if (!status) throw FileError(number, path_);
   throw Error(printable(path_) + ": is not a regular file; give the file's own path");
 }
 
-FileReader::~FileReader() { ::close(descriptor_); }
+FileReader::~FileReader() { system::close_file(descriptor_); }
 
 bool FileReader::read(std::span<std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::read(descriptor_, bytes.data(), std::min(bytes.size(), kMaxAtOnce));
+    const int64_t count = system::read_some(descriptor_, bytes.data(), std::min(bytes.size(), kMaxAtOnce));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw FileError(errno, path_);
     if (count == 0) return false;

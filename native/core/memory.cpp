@@ -1,8 +1,5 @@
 #include "core/memory.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -11,6 +8,8 @@
 
 #include "core/cgroup.h"
 #include "core/error.h"
+#include "system/machine.h"
+#include "system/memory.h"
 
 namespace phonelm {
 
@@ -30,7 +29,7 @@ std::optional<size_t> read_number(const std::filesystem::path& path, const std::
 
 size_t machine_bytes(const std::string& root) {
   if (const auto kib = read_number(root + "/proc/meminfo", "MemAvailable:")) return *kib * 1024;
-  return static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return static_cast<size_t>(system::free_memory_bytes().value_or(system::physical_memory_bytes()));
 }
 
 // What a control group's limit leaves. Its cached file pages are given back when memory is short.
@@ -54,11 +53,10 @@ std::optional<size_t> group_bytes(const std::filesystem::path& folder) {
 }
 
 std::optional<size_t> address_space_bytes() {
-  struct rlimit limit{};
-  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
-  const size_t num_pages = read_number("/proc/self/statm").value_or(0);
-  const size_t used = num_pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return static_cast<size_t>(limit.rlim_cur) - std::min<size_t>(used, limit.rlim_cur);
+  const std::optional<uint64_t> limit = system::address_space_limit();
+  if (!limit) return std::nullopt;
+  const uint64_t used = read_number("/proc/self/status", "VmSize:").value_or(0) * uint64_t{1024};
+  return static_cast<size_t>(*limit - std::min(used, *limit));
 }
 
 // In GB where `scale_bytes` is at least one, else in MB.

@@ -1,10 +1,10 @@
 #include "core/processor.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
 #include <utility>
+
+#include "system/machine.h"
 
 namespace phonelm {
 
@@ -49,7 +49,8 @@ std::string cpu_name() {
       parts += (parts.empty() ? "Arm part " : " + ") + value;
     return !name.empty();
   });
-  return !name.empty() ? name : !parts.empty() ? parts : "unknown";
+  if (name.empty()) name = parts.empty() ? system::processor_name() : parts;
+  return name.empty() ? "unknown" : name;
 }
 
 std::string cpu_features() {
@@ -63,7 +64,7 @@ std::string cpu_features() {
 
 std::map<std::string, int64_t> cache_sizes() {
   std::map<std::string, int64_t> sizes;
-  for (long core = 0; core < sysconf(_SC_NPROCESSORS_CONF); ++core) {
+  for (int core = 0; core < system::num_processors(); ++core) {
     for (int index = 0; index < kMaxCaches; ++index) {
       const auto [name, bytes] = cache_at("/sys/devices/system/cpu/cpu" + std::to_string(core) +
                                           "/cache/index" + std::to_string(index) + "/");

@@ -1,15 +1,11 @@
 #include "gguf/mapped_file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 
-#include "core/buffer.h"
 #include "core/error.h"
 #include "core/printable.h"
+#include "system/files.h"
+#include "system/memory.h"
 
 namespace phonelm {
 namespace {
@@ -17,12 +13,10 @@ namespace {
 // Closes the descriptor; a map outlives it.
 class Descriptor {
  public:
-  // O_NONBLOCK: a named pipe is refused below instead of waited for.
-  explicit Descriptor(const std::string& path)
-      : number_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+  explicit Descriptor(const std::string& path) : number_(system::open_file(path)) {
     if (number_ < 0) throw FileError(errno, path);
   }
-  ~Descriptor() { ::close(number_); }
+  ~Descriptor() { system::close_file(number_); }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int number() const { return number_; }
@@ -35,27 +29,23 @@ class Descriptor {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   const Descriptor descriptor(path_);
-  struct stat status{};
-  if (::fstat(descriptor.number(), &status) != 0) throw FileError(errno, path_);
-  if (S_ISDIR(status.st_mode)) {
+  const auto status = system::status_of(descriptor.number());
+  if (!status) throw FileError(errno, path_);
+  if (status->kind == system::FileKind::Folder) {
     throw Error(printable(path_) + ": is a folder, not a GGUF file; give the .gguf file in it");
   }
-  if (!S_ISREG(status.st_mode))
+  if (status->kind != system::FileKind::Regular)
     throw Error(printable(path_) + ": is not a regular file; copy it to one first");
-  size_ = static_cast<size_t>(status.st_size);
+  size_ = static_cast<size_t>(status->num_bytes);
   if (size_ == 0) return;  // an empty map is an error of its own; the reader says what is wrong
-  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor.number(), 0);
-  if (map == MAP_FAILED) throw FileError(errno, path_);
-  data_ = static_cast<const std::byte*>(map);
+  data_ = static_cast<const std::byte*>(system::map_file(descriptor.number(), size_));
+  if (data_ == nullptr) throw FileError(errno, path_);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ != nullptr) system::unmap_file(data_, size_);
 }
 
-void MappedFile::release_pages_up_to(size_t end) const {
-  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  ::madvise(const_cast<std::byte*>(data_), round_up(end, page), MADV_DONTNEED);
-}
+void MappedFile::release_pages_up_to(size_t end) const { system::forget_pages(data_, end); }
 
 }  // namespace phonelm

@@ -170,7 +170,7 @@ class AdapterLoader {
     low.a = packed_layout(common_type(parts, &Part::a), static_cast<int>(rank),
                           static_cast<int>(parts[0].a->dims[0]));
     low.b = packed_layout(common_type(parts, &Part::b), parts[0].num_rows, static_cast<int>(rank));
-    for (const size_t num_bytes : {rank * sizeof(float), low.a.num_bytes(), low.b.num_bytes()}) {
+    for (const size_t num_bytes : {size_t{rank} * sizeof(float), low.a.num_bytes(), low.b.num_bytes()}) {
       total_bytes_ += round_up(num_bytes, kAlignment);
     }
   }

@@ -10,6 +10,7 @@
 #include "core/printable.h"
 #include "graph/describe.h"
 #include "graph/kv_cache.h"
+#include "system/files.h"
 
 namespace phonelm {
 
@@ -26,8 +27,8 @@ std::shared_ptr<GgufFile> open_file(const std::string& path) {
     return GgufFile::open(path);
   } catch (const FileError& error) {
     if (error.code().value() != ENOMEM) throw;
-    require_memory(std::filesystem::file_size(error.path()), "mapping " + printable(error.path()),
-                   "take a smaller model");
+    require_memory(std::filesystem::file_size(system::path_of(error.path())),
+                   "mapping " + printable(error.path()), "take a smaller model");
     throw;
   }
 }
@@ -169,7 +170,7 @@ void Loader::require_room(size_t weight_bytes) const {
   std::vector<MemoryPart> parts{{"weights", weight_bytes}, {"buffers", buffer_bytes(config, num_threads_)}};
   const int context = std::min(options_.context_length, config.context_length);
   if (context > 0) parts.push_back({"KV cache", KvCache::bytes_for(config, context, options_.kv_type)});
-  const std::string name = std::filesystem::path(model_->file_->path()).filename().string();
+  const std::string name = system::utf8_of(system::path_of(model_->file_->path()).filename());
   require_memory(printable(name), parts, available_memory(),
                  context > 0 ? "take a shorter context, a smaller model or a stronger quantization"
                              : "take a smaller model or a stronger quantization");

@@ -1,7 +1,5 @@
 #include "threads/cores.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -9,6 +7,7 @@
 #include <set>
 
 #include "core/cgroup.h"
+#include "system/machine.h"
 
 namespace phonelm {
 
@@ -39,25 +38,12 @@ int at_most_granted(int num_cores, const std::string& root) {
 }  // namespace
 
 int num_usable_cores(const std::string& root) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return at_most_granted(std::max(CPU_COUNT(&set), 1), root);
+  return at_most_granted(std::max(static_cast<int>(system::usable_processors().size()), 1), root);
 }
 
 int num_physical_cores(const std::string& root) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
   std::set<std::string> cores;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &set)) continue;
-    const std::string folder = root + "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
-    std::string siblings;
-    std::getline(std::ifstream(folder + "thread_siblings_list") >> std::ws, siblings);
-    // Where the system does not tell, each is a core.
-    cores.insert(siblings.empty() ? "cpu" + std::to_string(cpu) : siblings);
-  }
+  for (const int processor : system::usable_processors()) cores.insert(system::core_of(processor, root));
   return at_most_granted(std::max(static_cast<int>(cores.size()), 1), root);
 }
 

@@ -1,7 +1,6 @@
 #include "tools/machine.h"
 
-#include <sys/utsname.h>
-
+#include "system/machine.h"
 #include "tools/json.h"
 #include "tools/library.h"
 #include "tools/terminal.h"
@@ -33,10 +32,8 @@ std::string machine_json() {
   phonelm_machine_info info{};
   info.size = sizeof(info);
   check([&](phonelm_error* error) { return phonelm_machine_get_info(&info, error); });
-  utsname system{};
-  uname(&system);
   JsonObject object;
-  object.text("model", info.cpu).text("system", std::string(system.sysname) + " " + system.machine);
+  object.text("model", info.cpu).text("system", system::system_name());
   object.integer("num_cores", info.num_cores).integer("num_physical_cores", info.num_physical_cores);
   object.put("isas", json_array(words_of(info.isas), json_text));
   object.integer("memory_bytes", static_cast<int64_t>(info.memory_bytes));

@@ -1,6 +1,7 @@
-// phonelm-cli: text out of a GGUF model without Python, on top of phonelm.h alone.
+// phonelm-cli: text out of a GGUF model without Python, on top of phonelm.h.
 #include <algorithm>
 
+#include "system/program.h"
 #include "tools/library.h"
 #include "tools/terminal.h"
 #include "tools/verbs.h"
@@ -64,6 +65,7 @@ int guarded(const std::vector<std::string>& words) {
 }  // namespace phonelm::cli
 
 int main(int argc, char** argv) {
+  const std::vector<std::string> words = phonelm::system::begin_program(argc, argv);
   phonelm::cli::catch_signals();
-  return phonelm::cli::guarded({argv + std::min(argc, 1), argv + argc});
+  return phonelm::cli::guarded(words);
 }

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <memory>
 
+#include "system/files.h"
+#include "system/program.h"
 #include "tools/library.h"
 
 namespace phonelm::cli {
@@ -22,14 +24,7 @@ void note_interrupt(int) { interrupted = 1; }
 
 }  // namespace
 
-void catch_signals() {
-  struct sigaction action{};
-  action.sa_handler = note_interrupt;
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-}
+void catch_signals() { system::on_interrupt(note_interrupt); }
 
 bool is_interrupted() { return interrupted != 0; }
 
@@ -48,7 +43,7 @@ void print_error(const std::string& line) { std::fprintf(stderr, "phonelm-cli: %
 std::string read_all(const std::string& path) {
   const bool standard = path == "-";
   const auto close = [standard](FILE* file) { return standard ? 0 : std::fclose(file); };
-  const std::unique_ptr<FILE, decltype(close)> file(standard ? stdin : std::fopen(path.c_str(), "rb"), close);
+  const std::unique_ptr<FILE, decltype(close)> file(standard ? stdin : system::open_stream(path), close);
   if (!file) fail(path);
   std::string text;
   char part[1 << 16];

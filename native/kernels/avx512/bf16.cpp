@@ -9,6 +9,7 @@
 
 #include "kernels/avx512/vectors.h"
 #include "kernels/tables.h"
+#include "kernels/x86_features.h"
 
 namespace phonelm {
 namespace {
@@ -195,7 +196,7 @@ Kernels with_bf16() {
 
 const Kernels& avx512_kernels() {
   static const Kernels kernels = with_bf16();
-  return __builtin_cpu_supports("avx512bf16") ? kernels : kAvx512Kernels;
+  return x86_features().has_avx512_bf16 ? kernels : kAvx512Kernels;
 }
 
 }  // namespace phonelm
