@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 NATIVE := $(shell find native -type f -not -name '*.py' -not -path 'native/fuzz/*')
 NINJA_JOBS ?= 2
 
-.PHONY: install demo check test bench cli arm wheel fuzz format lint native-check clean
+.PHONY: install demo check test bench cli arm wheel fuzz format lint native-check cross-check clean
 
 install: $(INSTALLED)
 
@@ -56,6 +56,16 @@ native-check: install
 		-DCMAKE_CXX_FLAGS_DEBUG=-O0 -DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(BIN)/cmake --build build/check --parallel $(NINJA_JOBS)
 
+# The core and the program for macOS and Windows, warnings as errors: compiled, and the latter run by tests.
+CROSS = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DPHONELM_PYTHON=OFF \
+	-DPHONELM_PROGRAM=ON -DPHONELM_WERROR=ON -DPHONELM_OPTIMIZE=-O1 -DCMAKE_TOOLCHAIN_FILE=$(abspath native/cmake/zig.cmake) \
+	-DPHONELM_ZIG=$$($(BIN)/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig
+cross-check: $(ZIG)
+	for target in aarch64-macos x86_64-windows-gnu; do \
+		$(CROSS) -B build/$$target -DPHONELM_TARGET=$$target && \
+		$(BIN)/cmake --build build/$$target --parallel $(NINJA_JOBS) || exit 1; \
+	done
+
 # Broken files and any text against the reader, the loader and the tokenizers: make fuzz FUZZ_SECONDS=3600.
 FUZZ_SECONDS ?= 6
 fuzz: install
@@ -66,7 +76,7 @@ check: install lint
 	$(BIN)/pytest -m "not slow" --durations=10
 
 # The tests that compare with a real model skip where it can not be fetched.
-test: install lint native-check fuzz
+test: install lint native-check cross-check fuzz
 	for name in smollm2-135m-instruct gemma-3-270m; do \
 		$(BIN)/phonelm pull $$name || echo "no real model $$name: its tests will skip"; \
 	done

@@ -28,6 +28,7 @@ LEVELS = (
 )
 """Rooms and modules outside of rooms, lowest first. A level imports itself and those below."""
 NATIVE_LEVELS = (
+    ("system",),
     ("core",),
     ("gguf", "threads"),
     ("kernels", "tokenizer"),
