@@ -130,11 +130,14 @@ int32_t Sampler::choose(std::span<const float> logits) {
 // As in llama.cpp: the shares are those among the tokens that are left.
 size_t Sampler::num_excluded(size_t count) {
   if (next_uniform() >= options_.xtc.probability) return 0;
-  std::sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(count), is_heavier);
   const double least = options_.xtc.threshold * total_weight(count);
-  size_t num_top = 0;
-  while (num_top < count && candidates_[num_top].weight >= least) ++num_top;
-  return num_top > 1 ? num_top - 1 : 0;
+  // Not sorted: of a whole vocabulary that would take as long as a small model's token.
+  const auto begin = candidates_.begin();
+  const auto end = std::partition(begin, begin + static_cast<std::ptrdiff_t>(count),
+                                  [least](const Candidate& candidate) { return candidate.weight >= least; });
+  if (end - begin < 2) return 0;
+  std::iter_swap(std::max_element(begin, end, is_heavier), end - 1);
+  return static_cast<size_t>(end - begin) - 1;
 }
 
 double Sampler::total_weight(size_t count) const {

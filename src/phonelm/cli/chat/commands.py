@@ -38,7 +38,7 @@ def run_command(talk: Talk, text: str) -> bool:
         return False
     command = _COMMANDS.get(name)
     if command is None:
-        say(f"unknown command {name}. {HINT}")
+        say(f"unknown command {name}. {HINT} A question that begins with / goes between {QUOTES}.")
     elif rest and not command.takes:
         say(f"{name} takes nothing after it")
     else:
