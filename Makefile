@@ -58,7 +58,7 @@ native-check: install
 
 # The core and the program for macOS and Windows, warnings as errors: compiled, and the latter run by tests.
 CROSS = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DPHONELM_PYTHON=OFF \
-	-DPHONELM_PROGRAM=ON -DPHONELM_WERROR=ON -DPHONELM_OPTIMIZE=-O1 -DCMAKE_TOOLCHAIN_FILE=$(abspath native/cmake/zig.cmake) \
+	-DPHONELM_PROGRAM=ON -DPHONELM_WERROR=ON -DPHONELM_OPTIMIZE=-O0 -DCMAKE_TOOLCHAIN_FILE=$(abspath native/cmake/zig.cmake) \
 	-DPHONELM_ZIG=$$($(BIN)/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig
 cross-check: $(ZIG)
 	for target in aarch64-macos x86_64-windows-gnu; do \

@@ -6,6 +6,7 @@ Each has a folder under build/, in which only what has changed is built again.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -53,6 +54,19 @@ def arm_target(target: str) -> tuple[str, Path]:
     toolchain = ROOT / "native" / "cmake" / "aarch64-linux-gnu.cmake"
     options = (f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DPHONELM_STATIC=ON")
     return emulator, built("arm", *options, targets=(target,), path=compiler_folder) / target
+
+
+def windows_command() -> list[str]:
+    """Wine and the phonelm-cli of Windows; skip the test where there is no wine or no zig."""
+    wine = shutil.which("wine64") or shutil.which("wine")
+    zig = importlib.util.find_spec("ziglang")
+    if wine is None or zig is None or not zig.submodule_search_locations:
+        pytest.skip("needs wine and PyPI's ziglang (make cross-check)")
+    compiler = Path(zig.submodule_search_locations[0]) / "zig"
+    toolchain = ROOT / "native" / "cmake" / "zig.cmake"
+    options = ("-DPHONELM_TARGET=x86_64-windows-gnu", f"-DPHONELM_ZIG={compiler}", "-DPHONELM_WERROR=ON")
+    options = (*options, "-DPHONELM_OPTIMIZE=-O0", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}")
+    return [wine, str(built("x86_64-windows-gnu", *options) / "phonelm-cli.exe")]
 
 
 def _tool(name: str) -> str:
