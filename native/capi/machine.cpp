@@ -1,8 +1,9 @@
+#include "system/machine.h"
+
 #include "capi/guard.h"
 #include "core/memory.h"
 #include "core/processor.h"
 #include "kernels/kernels.h"
-#include "system/machine.h"
 #include "threads/cores.h"
 
 namespace phonelm::capi {
