@@ -23,3 +23,5 @@ set(CMAKE_CXX_COMPILER ${PHONELM_ZIG} c++ -target ${PHONELM_TARGET})
 set(CMAKE_CXX_ARCHIVE_CREATE "${PHONELM_ZIG} ar qc <TARGET> <OBJECTS>")
 set(CMAKE_CXX_ARCHIVE_APPEND "${PHONELM_ZIG} ar q <TARGET> <OBJECTS>")
 set(CMAKE_CXX_ARCHIVE_FINISH "${PHONELM_ZIG} ranlib <TARGET>")
+# Without -O zig would watch for undefined behaviour, with a library that not every target has.
+set(CMAKE_CXX_FLAGS_INIT -fno-sanitize=undefined)
