@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="GGUF file, run folder, Hugging Face folder or known name.", autocompletion=model_names
+        help="GGUF file, run folder, Hugging Face folder, known name, or pulled OWNER/REPOSITORY[:FILE|TYPE].",
+        autocompletion=model_names,
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token each time.")]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phonelm.cli.completion import model_names
+
 if TYPE_CHECKING:
     from phonelm.engine.hub.reference import Reference
 
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
 def pull(
     name: Annotated[
         str,
-        typer.Argument(help="Known name (see: phonelm models), or OWNER/REPOSITORY[@REVISION][:FILE|TYPE]."),
+        typer.Argument(
+            help="Known name (see: phonelm models), or OWNER/REPOSITORY[@REVISION][:FILE|TYPE].",
+            autocompletion=model_names,
+        ),
     ],
     list_: Annotated[
         bool, typer.Option("--list", help="List the repository's GGUF files with their sizes; fetch nothing.")
