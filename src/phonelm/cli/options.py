@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="GGUF file, run folder, Hugging Face folder, known name, or pulled OWNER/REPOSITORY[:FILE|TYPE].",
+        help="GGUF file, run or Hugging Face folder, known name, or pulled OWNER/REPOSITORY[:FILE|TYPE].",
         autocompletion=model_names,
     ),
 ]
