@@ -53,7 +53,7 @@ wheel: $(ZIG)
 # The native core once more, with warnings as errors.
 native-check: install
 	$(BIN)/cmake -S native -B build/check -G Ninja -DPHONELM_WERROR=ON -DPHONELM_PROGRAM=ON -DCMAKE_BUILD_TYPE=Debug \
-		-DCMAKE_CXX_FLAGS_DEBUG=-O0 -DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+		-DPHONELM_OPTIMIZE=-O1 -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DPython_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(BIN)/cmake --build build/check --parallel $(NINJA_JOBS)
 
 # The core and the program for macOS and Windows, warnings as errors: compiled, and the latter run by tests.
@@ -63,7 +63,7 @@ CROSS = $(BIN)/cmake -S native -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ni
 cross-check: $(ZIG)
 	for target in aarch64-macos x86_64-windows-gnu; do \
 		$(CROSS) -B build/$$target -DPHONELM_TARGET=$$target && \
-		$(BIN)/cmake --build build/$$target --parallel $(NINJA_JOBS) || exit 1; \
+		$(BIN)/cmake --build build/$$target --parallel $(NINJA_JOBS) --target phonelm-cli || exit 1; \
 	done
 
 # Broken files and any text against the reader, the loader and the tokenizers: make fuzz FUZZ_SECONDS=3600.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 from phonelm.engine.hub.leftovers import leftovers, remove, remove_abandoned
@@ -12,18 +13,19 @@ from phonelm.progress import Progress
 PART = f".a.gguf.{'0' * 16}.part"
 
 
-def _hold_and_die(file: Path) -> None:
-    import os
+HOLD_AND_DIE = """
+import os, pathlib, sys
+from phonelm.engine.hub.locks import file_lock
+from phonelm.progress import Progress
 
-    with file_lock(file, Progress()):
-        os._exit(0)
+with file_lock(pathlib.Path(sys.argv[1]), Progress()):
+    os._exit(0)
+"""
 
 
 def test_a_lock_ends_with_its_process(cache: Path) -> None:
     file = cache / "models" / "a.gguf"
-    process = multiprocessing.get_context("spawn").Process(target=_hold_and_die, args=(file,))
-    process.start()
-    process.join()
+    subprocess.run([sys.executable, "-c", HOLD_AND_DIE, file], check=True)
     assert lock_path(file).exists()
     assert not is_locked(file)
     with file_lock(file, Progress()):
