@@ -1,13 +1,13 @@
 """How close our quantizer and llama.cpp's keep a model to its source, for each kind of file.
 
-One F16 file of real weights is quantized by `phonelm quantize` and by llama.cpp's `llama-quantize`; both files
-run in this runtime, and their next-token distributions are compared with the source's on the same text.
+One F16 file of real weights is quantized by `phonelm quantize` and by llama.cpp's `llama-quantize`. Both
+files run in this runtime; their next-token distributions are compared with the source's on the same text.
 
 kl        mean Kullback-Leibler divergence from the source, nats per token
 seconds   of quantizing, with all cores
 
-SmolLM2-135M, which is the default, is here as Q4_1 only. Its weights lie on a grid, which would favour types
-with the same one, so that noise of half a step to either side is added to them first; that file is the source.
+SmolLM2-135M, the default, is here as Q4_1 only. Its weights lie on a grid, which would favour types with the
+same one, so that noise of half a step to either side is added to them first; that file is the source.
 With --json one document, {made, machine, rows}, to standard output.
 """
 

