@@ -142,7 +142,8 @@ def test_no_data_race(tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("needs a C++ compiler")
     sources = ["tests/native/stress_threads.cpp"]
-    sources += [f"native/{name}.cpp" for name in ("threads/pool", "threads/cores", "core/cgroup")]
+    parts = ("threads/pool", "threads/cores", "core/cgroup", "system/linux_machine")
+    sources += [f"native/{name}.cpp" for name in parts]
     program = str(tmp_path / "stress")
     flags = ["-std=c++20", "-O1", "-g", "-fsanitize=thread", "-pthread", "-Inative"]
     built = subprocess.run(
