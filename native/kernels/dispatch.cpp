@@ -34,7 +34,7 @@ bool may_use_tiles() {
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> found{&kScalarKernels};
 #if defined(PHONELM_X86)
-  const X86Features features = x86_features();
+  const X86Features& features = x86_features();
   if (features.has_avx2) found.push_back(&kAvx2Kernels);
   if (features.has_avx512) found.push_back(&avx512_kernels());
   if (features.has_int8_tiles && may_use_tiles()) found.push_back(&amx_kernels());

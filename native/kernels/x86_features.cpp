@@ -34,10 +34,8 @@ unsigned saved_registers() {
   return low;
 }
 
-}  // namespace
-
 // The bits are those of Intel's manual, volume 2A, CPUID, and volume 1, 13.3.
-X86Features x86_features() {
+X86Features read_features() {
   X86Features features{};
   const Registers basic = leaf(1, 0);
   if (!all_of(basic.ecx, {12, 27, 28, 29})) return features;  // FMA, OSXSAVE, AVX, F16C
@@ -48,6 +46,14 @@ X86Features x86_features() {
                         all_of(more.ecx, {11});
   features.has_avx512_bf16 = features.has_avx512 && all_of(leaf(7, 1).eax, {5});
   features.has_int8_tiles = features.has_avx512 && all_of(saved, {17, 18}) && all_of(more.edx, {24, 25});
+  return features;
+}
+
+}  // namespace
+
+// Read once: in a virtual machine each CPUID is a call of the host.
+const X86Features& x86_features() {
+  static const X86Features features = read_features();
   return features;
 }
 

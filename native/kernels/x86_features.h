@@ -11,6 +11,6 @@ struct X86Features {
   bool has_int8_tiles;  // of AMX; the system may still have to be asked
 };
 
-X86Features x86_features();
+const X86Features& x86_features();
 
 }  // namespace phonelm
