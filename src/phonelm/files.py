@@ -73,14 +73,19 @@ def is_stream(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
+def nearest_existing(path: Path) -> Path:
+    """Return a path, or else the first folder above it that is there."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
 def check_writable(path: Path | str) -> None:
     """Raise `ValueError` or `PermissionError` where no file can be written, before it is made."""
     target = follow_links(Path(path))
     if target.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it")
-    place = target if is_stream(target) else target.parent
-    while not place.exists():
-        place = place.parent
+    place = target if is_stream(target) else nearest_existing(target.parent)
     if not is_stream(place) and not place.is_dir():
         raise ValueError(f"{place} is a file, so that {path} cannot be in it; name another place")
     if not os.access(place, os.W_OK):

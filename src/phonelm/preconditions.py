@@ -7,7 +7,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from phonelm.files import cache_folder, follow_links, is_stream
+from phonelm.files import cache_folder, follow_links, is_stream, nearest_existing
 
 TRAINING = ("torch", "transformers", "tokenizers", "safetensors")
 """What training imports."""
@@ -38,9 +38,7 @@ def _require_writable(path: Path) -> None:
     if target.is_dir() or is_stream(target):
         folder = target
     else:
-        folder = target.parent
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
+        folder = nearest_existing(target.parent)
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     needed = os.W_OK if is_stream(folder) else os.W_OK | os.X_OK

@@ -52,7 +52,7 @@ def new_environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True,
         lstrip_blocks=True,
         optimized=False,
-        finalize=_printed,
+        finalize=_spend_on,
         extensions=[_GenerationBlock, loopcontrols],
     )
     filters = {**environment.filters, "tojson": _to_json}
@@ -192,12 +192,6 @@ def _metered_test(name: str) -> Callable[..., Any]:
         return function(*args)
 
     return metered
-
-
-@pass_context
-def _printed(context: _Context, value: Any) -> Any:
-    context.meter.spend_on(value)
-    return value
 
 
 @pass_context
