@@ -76,18 +76,29 @@ class RunningAttention {
   const float* weighted(int row) const { return weighted_.row(row); }
 
  private:
+  // Calls body(number of keys before, slot, number of keys) for the runs of neighbouring slots.
+  template <typename Body>
+  void for_each_run(int begin, int count, Body body) const {
+    for (int done = 0; done < count;) {
+      const int run = queries_.place.num_neighbours(begin + done, count - done);
+      body(done, queries_.place.slot_of(begin + done), run);
+      done += run;
+    }
+  }
+
   void score(int begin, int count) {
     const KvCache& cache = *queries_.place.cache;
-    const int slot = queries_.place.first_slot + begin;
-    if (cache.type() == KvType::Q8_0) {
-      job_.kernels().byte_keys(cache.key_bytes(job_.layer, kv_head_, slot, count, job_.may_round),
-                               queries_.data, queries_.stride, queries_.num_rows, scores_.row(0),
-                               scores_.stride);
-    } else {
-      job_.kernels().half_panels(cache.key_halves(job_.layer, kv_head_, slot, count, job_.may_round),
-                                 queries_.data, queries_.stride, queries_.num_rows, scores_.row(0),
-                                 scores_.stride, false);
-    }
+    for_each_run(begin, count, [&](int done, int slot, int run) {
+      if (cache.type() == KvType::Q8_0) {
+        job_.kernels().byte_keys(cache.key_bytes(job_.layer, kv_head_, slot, run, job_.may_round),
+                                 queries_.data, queries_.stride, queries_.num_rows, scores_.row(0) + done,
+                                 scores_.stride);
+      } else {
+        job_.kernels().half_panels(cache.key_halves(job_.layer, kv_head_, slot, run, job_.may_round),
+                                   queries_.data, queries_.stride, queries_.num_rows, scores_.row(0) + done,
+                                   scores_.stride, false);
+      }
+    });
   }
 
   // Scores to weights under the new maximum; what was summed before is brought to it.
@@ -110,16 +121,17 @@ class RunningAttention {
 
   void add_values(int begin, int count) {
     const KvCache& cache = *queries_.place.cache;
-    const int slot = queries_.place.first_slot + begin;
-    if (cache.type() == KvType::Q8_0) {
-      job_.kernels().byte_values(cache.value_bytes(job_.layer, kv_head_, slot, count, job_.may_round),
-                                 scores_.row(0), scores_.stride, queries_.num_rows, weighted_.row(0),
-                                 weighted_.stride);
-    } else {
-      job_.kernels().half_panels(cache.value_halves(job_.layer, kv_head_, slot, count, job_.may_round),
-                                 scores_.row(0), scores_.stride, queries_.num_rows, weighted_.row(0),
-                                 weighted_.stride, true);
-    }
+    for_each_run(begin, count, [&](int done, int slot, int run) {
+      if (cache.type() == KvType::Q8_0) {
+        job_.kernels().byte_values(cache.value_bytes(job_.layer, kv_head_, slot, run, job_.may_round),
+                                   scores_.row(0) + done, scores_.stride, queries_.num_rows, weighted_.row(0),
+                                   weighted_.stride);
+      } else {
+        job_.kernels().half_panels(cache.value_halves(job_.layer, kv_head_, slot, run, job_.may_round),
+                                   scores_.row(0) + done, scores_.stride, queries_.num_rows, weighted_.row(0),
+                                   weighted_.stride, true);
+      }
+    });
   }
 
   const AttentionJob& job_;

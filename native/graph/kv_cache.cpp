@@ -226,6 +226,16 @@ void KvCache::drop(int first, int count, int end) const {
   }
 }
 
+void KvCache::copy_block(int from, int to) const {
+  for (int layer = 0; layer < num_layers(); ++layer) {
+    const Place& of = place(layer);
+    for (int head = 0; head < of.num_kv_heads; ++head) {
+      std::memcpy(key_block(layer, head, to), key_block(layer, head, from), of.key_block_bytes);
+      std::memcpy(value_block(layer, head, to), value_block(layer, head, from), of.value_block_bytes);
+    }
+  }
+}
+
 void KvCache::copy_from(const KvCache& other, int num_slots) const {
   std::vector<std::span<std::byte>> sources;
   other.for_each_run(num_slots, [&](std::span<std::byte> run) { sources.push_back(run); });

@@ -73,6 +73,8 @@ class KvCache {
   void drop(int first, int count, int end) const;
   // Copies the first `num_slots` slots of another cache of the same model, type and sinks.
   void copy_from(const KvCache& other, int num_slots) const;
+  // Copies the block that begins at slot `from` over the one that begins at `to`.
+  void copy_block(int from, int to) const;
   // The memory of the first `num_slots` slots, run after run.
   template <typename Visit>
   void for_each_run(int num_slots, Visit&& visit) const {

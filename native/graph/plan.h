@@ -10,7 +10,7 @@
 namespace phonelm {
 
 // A run of a sequence's tokens. The sequence's keys and values lie in a cache from a slot on, which is a
-// multiple of KvCache::kBlock.
+// multiple of KvCache::kBlock; or block by block wherever `blocks` says, so that sequences can share some.
 struct Segment {
   const KvCache* cache;
   int slot;
@@ -20,6 +20,9 @@ struct Segment {
   bool is_long = false;
   // Tokens that have left the sequence: position embeddings count them.
   int64_t num_dropped = 0;
+  // The first slot of each block of KvCache::kBlock positions; null where they follow each other. Must
+  // outlive the pass.
+  const int32_t* blocks = nullptr;
 };
 
 class Plan {
@@ -31,8 +34,18 @@ class Plan {
     int position;
     bool is_long;
     int64_t num_dropped;
+    const int32_t* blocks;
     int64_t rope_position() const { return num_dropped + position; }
-    int slot() const { return first_slot + position; }
+    int slot() const { return slot_of(position); }
+    int slot_of(int key) const {
+      return blocks ? blocks[key / KvCache::kBlock] + key % KvCache::kBlock : first_slot + key;
+    }
+    // Of `count` keys from the start of a block on, how many lie in slots that follow each other.
+    int num_neighbours(int key, int count) const {
+      int num = blocks ? KvCache::kBlock : count;
+      while (num < count && slot_of(key + num) == slot_of(key) + num) num += KvCache::kBlock;
+      return num < count ? num : count;
+    }
   };
   // Up to 16 neighbouring tokens of one sequence, whose attention is computed together.
   struct Block {
@@ -44,8 +57,8 @@ class Plan {
     for (const Segment& segment : segments) {
       const int first = num_tokens();
       for (int i = 0; i < segment.num_tokens; ++i) {
-        places_.push_back(
-            {segment.cache, segment.slot, segment.position + i, segment.is_long, segment.num_dropped});
+        places_.push_back({segment.cache, segment.slot, segment.position + i, segment.is_long,
+                           segment.num_dropped, segment.blocks});
       }
       for (int i = 0; i < segment.num_tokens; i += kTokenBlock) {
         const int rest = segment.num_tokens - i;

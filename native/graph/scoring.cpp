@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "core/error.h"
 #include "graph/pass.h"
+#include "graph/prefix_tree.h"
 
 namespace phonelm {
 
@@ -16,10 +18,6 @@ namespace {
 constexpr int kRows = 32;
 
 int num_evaluated(const ScoreRequest& request) { return static_cast<int>(request.tokens.size()) - 1; }
-
-int num_slots(const ScoreRequest& request) {
-  return static_cast<int>(round_up(static_cast<size_t>(num_evaluated(request)), KvCache::kBlock));
-}
 
 void check(const Model& model, const ScoreRequest& request) {
   const int num_tokens = static_cast<int>(request.tokens.size());
@@ -34,16 +32,35 @@ void check(const Model& model, const ScoreRequest& request) {
   check_tokens(model.config(), request.tokens);
 }
 
-// Slots for a few chunks of short sequences, or for the longest one.
-int cache_slots(const Model& model, std::span<const ScoreRequest> requests) {
-  int64_t total = 0;
-  int longest = KvCache::kBlock;
+std::vector<PrefixTree::Sequence> sequences_of(const Model& model, std::span<const ScoreRequest> requests) {
+  std::vector<PrefixTree::Sequence> sequences;
   for (const ScoreRequest& request : requests) {
-    total += num_slots(request);
-    longest = std::max(longest, num_slots(request));
+    const auto evaluated = static_cast<size_t>(num_evaluated(request));
+    // Position embeddings of long sequences may differ from the first token on.
+    sequences.push_back({request.tokens.first(evaluated), model.config().is_long(num_evaluated(request))});
   }
-  return static_cast<int>(
-      std::min<int64_t>(std::max<int64_t>(total, longest), longest + 2 * model.scratch().chunk));
+  return sequences;
+}
+
+// Blocks that a node writes. The first one may begin with its parent's last tokens, which are copied.
+int num_blocks(const PrefixTree::Node& node) {
+  return (node.end + KvCache::kBlock - 1) / KvCache::kBlock - node.begin / KvCache::kBlock;
+}
+
+// Blocks for some chunks of tokens, in bounded memory, or for the longest way from a root to a leaf.
+int cache_blocks(const Model& model, const PrefixTree& tree) {
+  constexpr size_t kMaxBytes = size_t{256} << 20;
+  const size_t block_bytes = KvCache::bytes_for(model.config(), KvCache::kBlock, KvType::F16);
+  const int few = 2 * model.scratch().chunk / KvCache::kBlock;
+  int wanted = std::max(few, std::min(4 * few, static_cast<int>(kMaxBytes / block_bytes)));
+  std::vector<int> way;
+  int total = 0;
+  for (const PrefixTree::Node& node : tree.nodes()) {
+    way.push_back(num_blocks(node) + (node.parent < 0 ? 0 : way[static_cast<size_t>(node.parent)]));
+    total += num_blocks(node);
+    wanted = std::max(wanted, way.back());
+  }
+  return std::min(wanted, std::max(total, 1));
 }
 
 // A thread's part of a row's softmax.
@@ -58,53 +75,133 @@ class Scorer {
       : model_(model),
         adapters_(adapters),
         requests_(requests),
-        num_slots_(cache_slots(model, requests)),
-        cache_(model.config(), num_slots_, kv_type),
+        sequences_(sequences_of(model, requests)),
+        tree_(sequences_),
+        states_(tree_.nodes().size()),
+        num_blocks_(cache_blocks(model, tree_)),
+        cache_(model.config(), num_blocks_ * KvCache::kBlock, kv_type),
         logits_(kRows, model.config().vocab_size),
-        scores_(requests.size(), Score{0.0, true}) {}
+        scores_(requests.size(), Score{0.0, true}) {
+    for (int block = num_blocks_; block > 0; --block) free_.push_back((block - 1) * KvCache::kBlock);
+  }
 
+  // Runs of nodes for which there is room, parents before children: those whose parents are done fill the
+  // chunks together.
   std::vector<Score> run() {
-    for (size_t index = 0; index < requests_.size(); ++index) add(index);
-    flush();
+    for (int first = 0; first < num_nodes();) {
+      const int end = end_of_room(first);
+      std::vector<int> wave(static_cast<size_t>(end - first));
+      std::iota(wave.begin(), wave.end(), first);
+      std::ranges::stable_sort(wave, {}, [&](int index) { return node(index).depth; });
+      for (const int index : wave) add(index);
+      flush();
+      for (int index = 0; index < end; ++index) {
+        if (node(index).end_of_subtree <= end) release(index);
+      }
+      first = end;
+    }
     return std::move(scores_);
   }
 
  private:
-  // A row whose next token is scored.
+  // What becomes of a node of the tree.
+  struct State {
+    std::vector<int32_t> blocks;  // of its whole way from the root
+    int flush = -1;               // that evaluates its last token
+  };
+  // A next token that is scored.
   struct Wanted {
     size_t request;
     int32_t next;
+    float logit;
+  };
+  // A row whose logits are wanted, and what of it.
+  struct Row {
+    size_t first_wanted;
+    size_t end_wanted;
   };
 
-  void add(size_t index) {
-    const ScoreRequest& request = requests_[index];
-    if (next_slot_ + num_slots(request) > num_slots_) {
-      flush();
-      next_slot_ = 0;
-    }
-    const int chunk = model_.scratch().chunk;
-    const bool is_long = model_.config().is_long(num_evaluated(request));
-    for (int position = 0; position < num_evaluated(request);) {
-      const int room = chunk - static_cast<int>(tokens_.size());
-      const int count = std::min(room, num_evaluated(request) - position);
-      segments_.push_back({&cache_, next_slot_, position, count, is_long});
-      for (int i = 0; i < count; ++i, ++position) add_token(index, position);
-      if (count == room) flush();
-    }
-    next_slot_ += num_slots(request);
+  int num_nodes() const { return static_cast<int>(tree_.nodes().size()); }
+  const PrefixTree::Node& node(int index) const { return tree_.nodes()[static_cast<size_t>(index)]; }
+  State& state(int index) { return states_[static_cast<size_t>(index)]; }
+  const ScoreRequest& request_at(int place) const { return requests_[index_at(place)]; }
+  size_t index_at(int place) const { return static_cast<size_t>(tree_.order()[static_cast<size_t>(place)]); }
+
+  int end_of_room(int first) const {
+    int room = static_cast<int>(free_.size());
+    int end = first;
+    while (end < num_nodes() && num_blocks(node(end)) <= room) room -= num_blocks(node(end++));
+    return end;
   }
 
-  void add_token(size_t index, int position) {
-    const ScoreRequest& request = requests_[index];
-    const int32_t next = request.tokens[static_cast<size_t>(position) + 1];
-    if (position >= num_evaluated(request) - request.num_scored) {
-      rows_.push_back(static_cast<int32_t>(tokens_.size()));
-      wanted_.push_back({index, next});
+  void release(int index) {
+    std::vector<int32_t>& blocks = state(index).blocks;
+    if (blocks.empty()) return;
+    const auto own = blocks.begin() + node(index).begin / KvCache::kBlock;
+    free_.insert(free_.end(), own, blocks.end());
+    blocks.clear();
+  }
+
+  void place(int index) {
+    const int begin = node(index).begin;
+    std::vector<int32_t>& blocks = state(index).blocks;
+    if (node(index).parent >= 0) {
+      const State& parent = state(node(index).parent);
+      if (parent.flush == num_flushes_) flush();
+      blocks.assign(parent.blocks.begin(), parent.blocks.begin() + begin / KvCache::kBlock);
     }
-    tokens_.push_back(request.tokens[static_cast<size_t>(position)]);
+    for (int i = num_blocks(node(index)); i > 0; --i) {
+      blocks.push_back(free_.back());
+      free_.pop_back();
+    }
+    if (begin % KvCache::kBlock == 0) return;
+    const auto shared = static_cast<size_t>(begin / KvCache::kBlock);
+    cache_.copy_block(state(node(index).parent).blocks[shared], blocks[shared]);
+  }
+
+  void add(int index) {
+    place(index);
+    const auto& [tokens, is_long] = sequences_[index_at(node(index).first)];
+    const int first_scored = first_scored_position(node(index));
+    const int chunk = model_.scratch().chunk;
+    for (int position = node(index).begin; position < node(index).end;) {
+      const int room = chunk - static_cast<int>(tokens_.size());
+      const int count = std::min(room, node(index).end - position);
+      segments_.push_back({&cache_, 0, position, count, is_long != 0, 0, state(index).blocks.data()});
+      state(index).flush = num_flushes_;
+      for (int i = 0; i < count; ++i, ++position) {
+        if (position >= first_scored) want(node(index), position);
+        tokens_.push_back(tokens[static_cast<size_t>(position)]);
+      }
+      if (count == room) flush();
+    }
+  }
+
+  static int first_scored(const ScoreRequest& request) { return num_evaluated(request) - request.num_scored; }
+
+  int first_scored_position(const PrefixTree::Node& node) const {
+    int first = node.end;
+    for (int place = node.first; place < node.last; ++place) {
+      first = std::min(first, first_scored(request_at(place)));
+    }
+    return first;
+  }
+
+  // What the sequences of a node want of the token that is added next.
+  void want(const PrefixTree::Node& node, int position) {
+    const size_t before = wanted_.size();
+    for (int place = node.first; place < node.last; ++place) {
+      const ScoreRequest& request = request_at(place);
+      if (position < first_scored(request) || position >= num_evaluated(request)) continue;
+      wanted_.push_back({index_at(place), request.tokens[static_cast<size_t>(position) + 1], 0.0f});
+    }
+    if (wanted_.size() == before) return;
+    rows_.push_back(static_cast<int32_t>(tokens_.size()));
+    wanted_of_row_.push_back({before, wanted_.size()});
   }
 
   void flush() {
+    ++num_flushes_;
     if (tokens_.empty()) return;
     const Plan plan(segments_);
     const int num_threads = model_.threads_for(static_cast<int>(tokens_.size()));
@@ -120,6 +217,12 @@ class Scorer {
     for (auto* list : {&tokens_, &rows_}) list->clear();
     segments_.clear();
     wanted_.clear();
+    wanted_of_row_.clear();
+  }
+
+  std::span<Wanted> wanted_of(size_t row) {
+    const Row& of = wanted_of_row_[row];
+    return std::span(wanted_).subspan(of.first_wanted, of.end_wanted - of.first_wanted);
   }
 
   void run_rows(const Pass& pass, size_t begin, size_t count, int num_threads, int thread) {
@@ -128,52 +231,59 @@ class Scorer {
     const int first = share.begin * kPanelRows;
     const int size = std::min(share.end * kPanelRows, model_.config().vocab_size) - first;
     for (size_t i = 0; i < count; ++i) {
-      const int32_t next = wanted_[begin + i].next;
       float* logits = logits_.row(static_cast<int>(i)) + first;
-      const float chosen = next >= first && next < first + size ? logits[next - first] : 0.0f;
+      for (Wanted& wanted : wanted_of(begin + i)) {
+        const int32_t place = wanted.next - first;
+        if (place >= 0 && place < size) wanted.logit = logits[place];
+      }
       SoftmaxPart& part = parts_[static_cast<size_t>(thread) * kRows + i];
       part = {-std::numeric_limits<float>::infinity(), 0.0f};
-      if (size > 0) {
-        part.maximum = model_.kernels().maximum(logits, size);
-        part.sum = model_.kernels().exponentiate(logits, size, part.maximum);
-      }
-      if (next >= first && next < first + size) chosen_[i] = chosen;
+      if (size <= 0) continue;
+      part.maximum = model_.kernels().maximum(logits, size);
+      part.sum = model_.kernels().exponentiate(logits, size, part.maximum);
     }
     model_.threads().barrier();
     if (thread == 0) {
-      for (size_t i = 0; i < count; ++i) finish(wanted_[begin + i].request, i, num_threads);
+      for (size_t i = 0; i < count; ++i) finish(begin + i, i, num_threads);
     }
     model_.threads().barrier();
   }
 
-  void finish(size_t request, size_t row, int num_threads) {
-    const auto part = [&](int thread) { return parts_[static_cast<size_t>(thread) * kRows + row]; };
+  void finish(size_t row, size_t place, int num_threads) {
+    const auto part = [&](int thread) { return parts_[static_cast<size_t>(thread) * kRows + place]; };
     float maximum = -std::numeric_limits<float>::infinity();
     for (int thread = 0; thread < num_threads; ++thread) maximum = std::max(maximum, part(thread).maximum);
     double sum = 0.0;
     for (int thread = 0; thread < num_threads; ++thread) {
       sum += part(thread).sum * std::exp(static_cast<double>(part(thread).maximum) - maximum);
     }
-    scores_[request].log_probability += static_cast<double>(chosen_[row]) - maximum - std::log(sum);
-    scores_[request].greedy = scores_[request].greedy && chosen_[row] >= maximum;
+    for (const Wanted& wanted : wanted_of(row)) {
+      Score& score = scores_[wanted.request];
+      score.log_probability += static_cast<double>(wanted.logit) - maximum - std::log(sum);
+      score.greedy = score.greedy && wanted.logit >= maximum;
+    }
   }
 
   const Model& model_;
   const Adapters* adapters_;
   std::span<const ScoreRequest> requests_;
-  const int num_slots_;
-  KvCache cache_;
+  const std::vector<PrefixTree::Sequence> sequences_;
+  const PrefixTree tree_;
+  std::vector<State> states_;
+  const int num_blocks_;
+  const KvCache cache_;
+  std::vector<int32_t> free_;  // first slots of the blocks that hold nothing of use
   Rows logits_;
   std::vector<Score> scores_;
   // The chunk being filled.
-  int next_slot_ = 0;
+  int num_flushes_ = 0;
   std::vector<int32_t> tokens_;
   std::vector<Segment> segments_;
   std::vector<int32_t> rows_;
+  std::vector<Row> wanted_of_row_;
   std::vector<Wanted> wanted_;
-  // Of the rows at hand: the threads' parts, and the logit of the token that is scored.
+  // Of the rows at hand, the threads' parts.
   std::vector<SoftmaxPart> parts_;
-  float chosen_[kRows] = {};
 };
 
 }  // namespace

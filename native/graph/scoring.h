@@ -1,6 +1,6 @@
-// How likely a model finds given tokens: what evaluations ask thousands of times. Sequences pass through the
-// weights together, a full chunk at a time, each with its own keys and values, and logits are made for scored
-// tokens only.
+// How likely a model finds given tokens: what evaluations ask thousands of times. What sequences begin with
+// alike is evaluated once (a question before its choices, examples before all questions); they pass through
+// the weights together, a full chunk at a time, and logits are made for scored tokens only.
 #pragma once
 
 #include <memory>

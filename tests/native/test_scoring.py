@@ -41,6 +41,47 @@ def test_together_equals_alone(model: _native.Model, seed: int) -> None:
         assert greedy == expected_greedy
 
 
+def _family(rng: np.random.Generator, num_sequences: int) -> list[list[int]]:
+    """Sequences that begin as earlier ones do, up to any token: equal, nested, branching inside a block."""
+    sequences = [rng.integers(0, VOCAB_SIZE, 5).tolist()]
+    for _ in range(num_sequences - 1):
+        parent = sequences[rng.integers(len(sequences))]
+        kept = parent[: rng.integers(0, len(parent) + 1)]
+        sequences.append(
+            kept + rng.integers(0, VOCAB_SIZE, rng.integers(0 if len(kept) > 1 else 2, 70)).tolist()
+        )
+    return [sequences[i] for i in rng.permutation(num_sequences)]
+
+
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+@pytest.mark.parametrize("seed", range(4))
+def test_shared_beginnings_are_evaluated_once_and_change_nothing(
+    model: _native.Model, seed: int, kv_type: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    sequences = _family(rng, 60)
+    num_scored = [int(rng.integers(1, len(tokens))) for tokens in sequences]
+    together = model.score(sequences, num_scored, kv_type=kv_type)
+    for (total, greedy), tokens, count in zip(together, sequences, num_scored, strict=True):
+        ((expected, expected_greedy),) = model.score([tokens], [count], kv_type=kv_type)
+        assert total == pytest.approx(expected, abs=1e-3 * count)
+        assert greedy == expected_greedy
+
+
+def test_more_than_the_cache_holds(tmp_path: Path) -> None:
+    """Many questions behind the same examples, in more than one round of the cache's blocks."""
+    save_checkpoint(tmp_path, "llama", max_position_embeddings=1024, initializer_range=0.2, **SHAPES["mha"])
+    model = _native.Model.load(str(convert(tmp_path)))
+    rng = np.random.default_rng(0)
+    examples = rng.integers(0, VOCAB_SIZE, 300).tolist()
+    questions = [examples + rng.integers(0, VOCAB_SIZE, 30).tolist() for _ in range(150)]
+    sequences = [question + rng.integers(0, VOCAB_SIZE, 9).tolist() for question in questions for _ in "abcd"]
+    scores = model.score(sequences, [9] * len(sequences))
+    for i in rng.integers(0, len(sequences), 40).tolist():
+        expected, _ = score_alone(model, sequences[i], 9)
+        assert scores[i][0] == pytest.approx(expected, abs=2e-2)
+
+
 def test_greedy_text_is_greedy(model: _native.Model) -> None:
     start = [5, 6, 7]
     session = model.new_session(64)
