@@ -2,10 +2,19 @@
 #pragma once
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/filesystem.h>
 
 #include <cstddef>
+#include <filesystem>
 
 #include "gguf/gguf.h"
+
+namespace phonelm {
+
+// From Python any path that its file system takes, also of bytes that are no UTF-8.
+using Path = std::filesystem::path;
+
+}  // namespace phonelm
 
 // Adds Tokenizer, read_metadata and read_tensors, and the translation of errors for the whole module: Error
 // to ValueError, std::system_error to the OSError of its number.

@@ -13,11 +13,11 @@ using namespace phonelm;
 namespace {
 
 // Files with their scales.
-using Sources = std::vector<std::pair<std::string, float>>;
+using Sources = std::vector<std::pair<Path, float>>;
 
 std::shared_ptr<Adapters> load(std::shared_ptr<Model> model, const Sources& named) {
   std::vector<AdapterSource> sources;
-  for (const auto& [path, scale] : named) sources.push_back({path, scale});
+  for (const auto& [path, scale] : named) sources.push_back({path.string(), scale});
   return Adapters::load(std::move(model), sources);
 }
 

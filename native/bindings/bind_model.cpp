@@ -61,10 +61,10 @@ Scores score_all(const Model& model, const std::vector<Tokens>& sequences, const
   return scores;
 }
 
-nb::dict outline_of(const std::string& path) {
+nb::dict outline_of(const Path& path) {
   const Outline outline = [&] {
     const nb::gil_scoped_release release;
-    return Loader(path, LoadOptions{}).outline();
+    return Loader(path.string(), LoadOptions{}).outline();
   }();
   nb::dict facts;
   facts["description"] = outline.description;
@@ -87,17 +87,17 @@ void bind_model(nb::module_& m) {
   m.attr("NUM_SINKS") = kDefaultSinks;
   m.attr("TENSOR_BLOCKS") = tensor_blocks();
   m.def(
-      "describe", [](const std::string& path) { return describe(*GgufFile::open(path)); }, "path"_a,
+      "describe", [](const Path& path) { return describe(*GgufFile::open(path.string())); }, "path"_a,
       nb::call_guard<nb::gil_scoped_release>());
   m.def("outline", &outline_of, "path"_a);
   nb::class_<Model> model(m, "Model");
   model
       .def_static(
           "load",
-          [](const std::string& path, const std::string& isa, std::optional<int> num_threads, bool sparse_ffn,
+          [](const Path& path, const std::string& isa, std::optional<int> num_threads, bool sparse_ffn,
              int context_length, const std::string& kv_type) {
-            return Model::load(
-                path, LoadOptions{isa, num_threads, sparse_ffn, context_length, parse_kv_type(kv_type)});
+            return Model::load(path.string(), LoadOptions{isa, num_threads, sparse_ffn, context_length,
+                                                          parse_kv_type(kv_type)});
           },
           "path"_a, "isa"_a = "", "num_threads"_a = nb::none(), "sparse_ffn"_a = true, "context_length"_a = 0,
           "kv_type"_a = "f16", nb::call_guard<nb::gil_scoped_release>())

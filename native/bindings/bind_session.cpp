@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "bindings/bind.h"
 #include "bindings/mask.h"
 #include "core/error.h"
 #include "graph/batch.h"
@@ -139,9 +140,10 @@ GuardedSession* new_session(std::shared_ptr<Model> model, int context_length,
   return new GuardedSession(std::make_unique<Session>(std::move(model), options, std::move(adapters)));
 }
 
-GuardedSession* restore(std::shared_ptr<Model> model, const std::string& path, int context_length,
+GuardedSession* restore(std::shared_ptr<Model> model, const Path& path, int context_length,
                         std::shared_ptr<Adapters> adapters) {
-  return new GuardedSession(restore_session(std::move(model), path, context_length, std::move(adapters)));
+  return new GuardedSession(
+      restore_session(std::move(model), path.string(), context_length, std::move(adapters)));
 }
 
 GuardedSession* fork_session(GuardedSession& guarded, int num_tokens, int context_length) {
@@ -203,8 +205,8 @@ void bind_session(nb::module_& m, nb::class_<Model>& model) {
       .def("fork", &fork_session, "num_tokens"_a, "context_length"_a, nb::rv_policy::take_ownership)
       .def(
           "save",
-          [](GuardedSession& s, const std::string& path) {
-            s.locked([&](Session& session) { save_session(session, path); });
+          [](GuardedSession& s, const Path& path) {
+            s.locked([&](Session& session) { save_session(session, path.string()); });
           },
           "path"_a);
   m.def("evaluate_batch", &evaluate, "sessions"_a, "tokens"_a, release);

@@ -84,9 +84,9 @@ size_t array_length(const MetaValue& value) {
       value);
 }
 
-nb::list read_tensors(const std::string& path) {
+nb::list read_tensors(const Path& path) {
   nb::list list;
-  for (const auto file = GgufFile::open(path); const TensorInfo& tensor : file->tensors()) {
+  for (const auto file = GgufFile::open(path.string()); const TensorInfo& tensor : file->tensors()) {
     nb::dict entry;
     entry["name"] = to_str(tensor.name);
     entry["type"] = tensor_type_name(tensor.type);
@@ -131,9 +131,9 @@ nb::list control_texts(const Tokenizer& tokenizer) {
   return list;
 }
 
-std::unique_ptr<Tokenizer> from_gguf(const std::string& path) {
+std::unique_ptr<Tokenizer> from_gguf(const Path& path) {
   const nb::gil_scoped_release release;
-  return Tokenizer::from_gguf(*GgufFile::open(path));
+  return Tokenizer::from_gguf(*GgufFile::open(path.string()));
 }
 
 }  // namespace
@@ -189,8 +189,8 @@ void bind_tokenizer(nb::module_& module) {
 
   module.def(
       "read_metadata",
-      [](const std::string& path) { return metadata_to_python(*phonelm::GgufFile::open(path)); }, "path"_a,
-      "Metadata of a GGUF file, without arrays of more than 64 elements.");
+      [](const phonelm::Path& path) { return metadata_to_python(*phonelm::GgufFile::open(path.string())); },
+      "path"_a, "Metadata of a GGUF file, without arrays of more than 64 elements.");
   module.def("read_tensors", &phonelm::read_tensors, "path"_a,
              "Tensors of a GGUF file: name, type, shape (columns first), offset and num_bytes in the file.");
 }

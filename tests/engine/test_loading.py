@@ -109,3 +109,12 @@ def test_an_adapter_of_peft_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"is an adapter that peft saved, not a model; .* adapters=\["):
         resolve(tmp_path)
+
+
+def test_a_name_of_bytes_that_are_no_utf8(tiny_gguf: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model-\udcff.gguf"
+    path.write_bytes(tiny_gguf.read_bytes())
+    assert load(path).config == load(tiny_gguf).config
+    missing = tmp_path / "none-\udcff.gguf"
+    with pytest.raises((OSError, ValueError), match="none-"):
+        load(missing)
