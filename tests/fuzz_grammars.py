@@ -142,7 +142,7 @@ def try_gbnf(seed: int) -> str:
         texts = [written(grammar, rng) for _ in range(3)]
         admitted = [accepts(grammar, text) for text in source.examples]
     except ValueError as error:
-        if "cannot go on (Parser Error" in str(error):
+        if re.search(r"cannot go on \((Parser Error|lexer error: too many)", str(error)):
             return unclear(error) or "too complex"
         return unclear(error) or (
             "refused" if source.is_wrong else f"WRONG: refused {source.text!r}: {error}"
