@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from byte_llama import write_byte_llama
 from phonelm.engine import load, resolve, store
 
 
@@ -36,33 +37,7 @@ def test_a_known_name_is_found_when_it_is_here(cache: Path) -> None:
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A tiny random LLaMA as transformers saves it, its tokens bytes."""
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    tokenizers = pytest.importorskip("tokenizers")
-    folder = tmp_path / "tiny-llama"
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: index for index, token in enumerate([*alphabet, "<|endoftext|>"])}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, []))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    end = "<|endoftext|>"
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=end, eos_token=end
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=64,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        bos_token_id=256,
-        eos_token_id=256,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    return write_byte_llama(tmp_path / "tiny-llama")
 
 
 def test_a_hugging_face_folder_gives_its_own_logits(checkpoint: Path) -> None:

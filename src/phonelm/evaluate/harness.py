@@ -94,14 +94,14 @@ class RuntimeLM(LM):  # type: ignore[misc]
 
 
 def task_on_rows(name: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """A task of lm-evaluation-harness on rows of ours, where it would fetch its own; for `simple_evaluate`."""
+    """A task of lm-evaluation-harness on given rows, where it would fetch its own."""
     from datasets import Dataset
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._yaml_loader import load_yaml
 
     definition = load_yaml(TaskManager().task_index[name].yaml_path, resolve_func=True)
     made = Dataset.from_list([_AS_THERE.get(name, dict)(row) for row in rows])
-    splits = dict.fromkeys(("train", "validation", "test"), made)
+    splits = dict.fromkeys(("train", "dev", "validation", "test"), made)
     return {**definition, "custom_dataset": lambda **_metadata: splits}
 
 
@@ -134,9 +134,7 @@ def run_harness(model: LM | str, tasks: Sequence[str | dict[str, Any]], **option
     names = [task for task in tasks if isinstance(task, str)]
     if unknown := [task for task in names if task not in manager.all_tasks]:
         raise ValueError(f"lm-evaluation-harness has no task {unknown[0]!r}; lm_eval ls tasks lists them")
-    results: dict[str, Any] = simple_evaluate(
-        model=model, tasks=list(tasks), task_manager=manager, **options
-    )
+    results: dict[str, Any] = simple_evaluate(model=model, tasks=list(tasks), task_manager=manager, **options)
     return results
 
 

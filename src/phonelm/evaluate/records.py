@@ -39,8 +39,13 @@ class Records:
         for line in self.path.read_bytes().splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 return
-            record = json.loads(line)
-            self.known[int(record["sample"])] = record
+            try:
+                record = json.loads(line)
+                self.known[int(record["sample"])] = record
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{self.path} is damaged ({error}); --fresh scores its samples again"
+                ) from error
             self._end += len(line)
 
     def add(self, records: Iterable[Record]) -> None:
