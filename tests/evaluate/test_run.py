@@ -158,7 +158,7 @@ def test_written_answers_are_kept_and_judged(model: Model) -> None:
 def _result(name: str, value: float, samples: int) -> TaskResult:
     task = TASKS[name]
     metrics = {task.headline: Value(value, None)}
-    return TaskResult(name, 1.0, 0, samples, 0, metrics, task.headline, "", 0.0, 0, [])
+    return TaskResult(name, 1.0, 0, samples, 0, metrics, task.headline, "", 0.0, 0, 0, [])
 
 
 def test_means_of_groups() -> None:

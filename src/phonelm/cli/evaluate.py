@@ -15,8 +15,10 @@ from phonelm.cli.options import Context, KvType, Threads, load_model
 from phonelm.cli.streams import print_json
 
 if TYPE_CHECKING:
-    from phonelm.evaluate.run import Options, TaskResult
+    from phonelm.evaluate.run import Options
     from phonelm.evaluate.scorers import Scorer
+    from phonelm.evaluate.sweeps import Point
+    from phonelm.progress import Progress
 
 
 class Backend(str, Enum):
@@ -53,6 +55,18 @@ def evaluate(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Score again what was scored before with these settings.")
     ] = False,
+    icl: Annotated[
+        bool, typer.Option("--icl", help="In-context learning: 0, 1, 3 and 5 examples, with a picture.")
+    ] = False,
+    checkpoints: Annotated[
+        bool,
+        typer.Option(
+            "--checkpoints", help="MODEL is a run folder: score each of its checkpoints, with a picture."
+        ),
+    ] = False,
+    picture: Annotated[
+        Path, typer.Option(help="PNG or SVG file for the picture of --icl and --checkpoints.")
+    ] = Path("evaluation.png"),
     threads: Threads = None,
     context: Context = None,
     kv: KvType = "f16",
@@ -71,6 +85,8 @@ def evaluate(
     if model == "list":
         _list_tasks()
         return
+    if icl and (checkpoints or shots is not None):
+        raise typer.BadParameter("--icl takes neither --shots nor --checkpoints")
     from phonelm.evaluate.run import Options
 
     options = Options(shots, limit, seed, fresh)
@@ -78,27 +94,59 @@ def evaluate(
         _by_harness(model, tasks, options)
         return
     from phonelm.evaluate.tasks import tasks_of
-    from phonelm.preconditions import require_packages, require_writable
 
     chosen = tasks_of(tasks)
-    require_packages("pyarrow")
-    if samples:
-        require_writable(samples)
-    from phonelm.evaluate import run
+    _check(samples, picture if icl or checkpoints else None)
+    from phonelm.evaluate import sweeps
+    from phonelm.evaluate.run import evaluate as score
     from phonelm.evaluate.sets import fetch_sets
     from phonelm.progress import TerminalProgress
 
     progress = TerminalProgress()
     fetch_sets(progress)
-    scorer = _scorer(model, backend, threads, context, kv)
-    results = run.evaluate(chosen, scorer, options, progress)
-    if samples:
-        _write_samples(samples, results)
-    document = _document(scorer, results)
-    if json_:
-        print_json(json.dumps(document))
+    if checkpoints:
+        scorers: list[Scorer] = []
+
+        def opened(folder: Path) -> Scorer:
+            scorers.append(_scorer(str(folder), backend, threads, context, kv))
+            return scorers[-1]
+
+        points = sweeps.over_checkpoints(chosen, Path(model), opened, options, progress)
     else:
+        scorers = [_scorer(model, backend, threads, context, kv)]
+        if icl:
+            points = sweeps.over_shots(chosen, scorers[0], options, progress)
+        else:
+            points = [sweeps.Point(0, "", score(chosen, scorers[0], options, progress))]
+    if samples:
+        _write_samples(samples, points)
+    if icl or checkpoints:
+        _draw(picture, points, "examples in the prompt" if icl else "tokens trained", progress)
+    documents = [_document(scorers[min(i, len(scorers) - 1)], point) for i, point in enumerate(points)]
+    if json_:
+        print_json(json.dumps({"points": documents} if icl or checkpoints else documents[0]))
+        return
+    for document in documents:
         _print(document)
+
+
+def _check(samples: Path | None, picture: Path | None) -> None:
+    """What is needed later is looked at first."""
+    from phonelm.preconditions import require_packages, require_writable
+
+    require_packages("pyarrow")
+    if picture:
+        require_packages("matplotlib")
+        require_writable(picture)
+    if samples:
+        require_writable(samples)
+
+
+def _draw(path: Path, points: Sequence[Point], axis: str, progress: Progress) -> None:
+    from phonelm.report.evaluation_figure import accuracy_figure, write_picture
+
+    write_picture(accuracy_figure(points, axis), path)
+    progress.line(f"picture: {path}")
 
 
 def _list_tasks() -> None:
@@ -138,32 +186,37 @@ def _by_harness(model: str, tasks: str, options: Options) -> None:
     print_json(json.dumps({"results": results["results"], "versions": results["versions"]}))
 
 
-def _write_samples(path: Path, results: Sequence[TaskResult]) -> None:
+def _write_samples(path: Path, points: Sequence[Point]) -> None:
     from phonelm.files import write_text
 
-    rows = [{"task": result.task, **record} for result in results for record in result.records]
+    rows = [
+        {"task": result.task, "at": point.label, **record}
+        for point in points
+        for result in point.results
+        for record in result.records
+    ]
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _document(scorer: Scorer, results: Sequence[TaskResult]) -> dict[str, Any]:
+def _document(scorer: Scorer, point: Point) -> dict[str, Any]:
     from phonelm import _native
     from phonelm.evaluate.run import group_means
     from phonelm.files import provenance
 
     rows = []
-    for result in results:
+    for result in point.results:
         row = dataclasses.asdict(result)
         del row["records"]
         rows.append(row)
-    seconds = sum(result.seconds for result in results)
     return {
         "made": provenance(),
         "machine": {key: value for key, value in _native.cpu_info().items() if key != "flags"},
         "model": scorer.identity(),
+        "at": {"label": point.label, "value": point.at},
         "tasks": rows,
-        "means": group_means(results),
-        "seconds": seconds,
-        "tokens_per_second": scorer.num_tokens / seconds if seconds else None,
+        "means": group_means(point.results),
+        "seconds": sum(result.seconds for result in point.results),
+        "num_tokens": sum(result.num_tokens for result in point.results),
     }
 
 
@@ -174,7 +227,8 @@ def _print(document: dict[str, Any]) -> None:
 
     model = document["model"]
     console = output_console()
-    console.print(f"{model['file']}  sha256 {model.get('sha256', 'unknown')[:16]}", markup=False)
+    head = (model["file"], f"sha256 {model.get('sha256', 'unknown')[:16]}", document["at"]["label"])
+    console.print("  ".join(filter(None, head)), markup=False)
     table = Table("task", "version", "shots", "metric", "value", "± stderr", "samples")
     for row in document["tasks"]:
         for name, value in row["metrics"].items():
@@ -197,6 +251,7 @@ def _notes(document: dict[str, Any]) -> list[str]:
     before = sum(row["num_scored_before"] for row in document["tasks"])
     if before:
         lines.append(f"{before:,} samples had been scored before (--fresh scores them again)")
-    rate = document["tokens_per_second"]
-    lines.append(f"{document['seconds']:.1f} s, {rate:,.0f} tokens/s of requests")
+    if document["num_tokens"]:
+        rate = document["num_tokens"] / document["seconds"]
+        lines.append(f"{document['seconds']:.1f} s, {rate:,.0f} tokens/s of requests")
     return lines

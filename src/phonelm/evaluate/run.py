@@ -57,6 +57,8 @@ class TaskResult:
     about: str
     seconds: float
     """Spent now; samples of earlier runs cost nothing."""
+    num_tokens: int
+    """Evaluated now, as if each request came alone."""
     num_scored_before: int
     records: list[Record] = field(repr=False)
 
@@ -84,7 +86,7 @@ def _evaluate(
         "seed": options.seed if shots else 0,
     }
     rows = task.rows.read()[: options.limit]
-    begun = time.perf_counter()
+    begun, num_tokens = time.perf_counter(), scorer.num_tokens
     with Records(records_path(identity, settings), fresh=options.fresh) as records:
         missing = [index for index in range(len(rows)) if index not in records.known]
         with progress.bar(task.name, len(rows)) as advance:
@@ -107,6 +109,7 @@ def _evaluate(
         headline=task.headline,
         about=task.about,
         seconds=time.perf_counter() - begun,
+        num_tokens=scorer.num_tokens - num_tokens,
         num_scored_before=len(rows) - len(missing),
         records=scored,
     )

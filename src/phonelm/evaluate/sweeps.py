@@ -1,0 +1,84 @@
+"""The same tasks at several points: with more and more examples, or along a training run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from phonelm.evaluate.run import Options, TaskResult, evaluate
+from phonelm.evaluate.scorers import Scorer
+from phonelm.evaluate.tasks import ChoiceTask, Task
+from phonelm.progress import Progress
+
+SHOTS = (0, 1, 3, 5)
+"""As the survey's study of in-context learning has them, and 3."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The results at one place: a number of examples, or of trained tokens."""
+
+    at: float
+    label: str
+    results: list[TaskResult]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A Hugging Face folder of a training run, and the tokens that it has seen in all."""
+
+    folder: Path
+    num_tokens: int
+
+
+def over_shots(
+    tasks: Sequence[Task], scorer: Scorer, options: Options, progress: Progress | None = None
+) -> list[Point]:
+    """Score tasks of choices with 0, 1, 3 and 5 examples.
+
+    Raises `ValueError` for tasks whose examples are part of their prompts.
+    """
+    if fixed := [task.name for task in tasks if not isinstance(task, ChoiceTask)]:
+        raise ValueError(f"the examples of {fixed[0]} are part of its prompt; leave it out")
+    return [
+        Point(shots, f"{shots} shots", evaluate(tasks, scorer, replace(options, shots=shots), progress))
+        for shots in SHOTS
+    ]
+
+
+def checkpoints_of(run: Path) -> list[Checkpoint]:
+    """The checkpoints of a run folder or a stage of it, in the order in which they were trained.
+
+    Raises `ValueError` for a folder without any.
+    """
+    if not run.is_dir():
+        raise ValueError(f"{run} is no folder; give the run folder that `phonelm build` or `train` wrote")
+    records = [record for record in run.rglob("train.json") if (record.parent / "config.json").is_file()]
+    if not records:
+        raise ValueError(f"{run} holds no checkpoint (a folder with config.json and train.json); train first")
+    # A stage goes on from the one before it: tokens add up.
+    found, total = [], 0
+    for record in sorted(records, key=lambda path: path.stat().st_mtime_ns):
+        total += int(json.loads(record.read_text())["tokens"])
+        found.append(Checkpoint(record.parent, total))
+    return found
+
+
+def over_checkpoints(
+    tasks: Sequence[Task],
+    run: Path,
+    open_scorer: Callable[[Path], Scorer],
+    options: Options,
+    progress: Progress | None = None,
+) -> list[Point]:
+    """Score tasks on each checkpoint of a run."""
+    return [
+        Point(
+            checkpoint.num_tokens,
+            str(checkpoint.folder.relative_to(run)),
+            evaluate(tasks, open_scorer(checkpoint.folder), options, progress),
+        )
+        for checkpoint in checkpoints_of(run)
+    ]
