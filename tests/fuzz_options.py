@@ -26,7 +26,7 @@ from phonelm.formats import write_random_gguf
 from shapes import TINY
 
 WORKING = ("generate", "chat", "tokenize", "quantize", "models", "show", "rm", "pull")
-READING = ("bench", "survey", "profile", "search", "data", "train", "build")
+READING = ("evaluate", "bench", "survey", "profile", "search", "data", "train", "build")
 WORDS = (
     *("", " ", "-", "--", "0", "1", "2", "-1", "0.5", "1e3", "1e308", "1e400", "-inf", "inf", "nan", "none"),
     *("2147483648", "4294967296", "9223372036854775807", "9223372036854775808", "-9223372036854775809"),
@@ -55,7 +55,7 @@ def line_of(rng: random.Random, folder: Path) -> list[str]:
             words += _option(rng, parameter, word)
     if verb == "quantize" and rng.random() < 0.9:
         words += ["-o", str(folder / "out.gguf")]
-    if verb in READING:
+    if verb in READING and verb != "evaluate":
         words += ["--out", "/dev/null/none"]
     if verb == "chat" and rng.random() < 0.5:
         words += ["-p", word()]

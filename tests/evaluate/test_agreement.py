@@ -48,8 +48,9 @@ def theirs(f16: Path) -> Any:
     transformers = pytest.importorskip("transformers")
     from lm_eval.models.huggingface import HFLM
 
+    torch = pytest.importorskip("torch")
     given = {"gguf_file": f16.name}
-    model = transformers.AutoModelForCausalLM.from_pretrained(f16.parent, **given).float()
+    model = transformers.AutoModelForCausalLM.from_pretrained(f16.parent, dtype=torch.float32, **given)
     tokenizer = transformers.AutoTokenizer.from_pretrained(f16.parent, **given)
     return HFLM(pretrained=model, tokenizer=tokenizer, device="cpu", batch_size=16)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from phonelm.evaluate.run import Options
     from phonelm.evaluate.scorers import Scorer
     from phonelm.evaluate.sweeps import Point
+    from phonelm.evaluate.tasks import Task
     from phonelm.progress import Progress
 
 
@@ -97,37 +98,50 @@ def evaluate(
 
     chosen = tasks_of(tasks)
     _check(samples, picture if icl or checkpoints else None)
-    from phonelm.evaluate import sweeps
-    from phonelm.evaluate.run import evaluate as score
-    from phonelm.evaluate.sets import fetch_sets
     from phonelm.progress import TerminalProgress
 
     progress = TerminalProgress()
-    fetch_sets(progress)
-    if checkpoints:
-        scorers: list[Scorer] = []
 
-        def opened(folder: Path) -> Scorer:
-            scorers.append(_scorer(str(folder), backend, threads, context, kv))
-            return scorers[-1]
+    def opened(name: str) -> Scorer:
+        return _scorer(name, backend, threads, context, kv)
 
-        points = sweeps.over_checkpoints(chosen, Path(model), opened, options, progress)
-    else:
-        scorers = [_scorer(model, backend, threads, context, kv)]
-        if icl:
-            points = sweeps.over_shots(chosen, scorers[0], options, progress)
-        else:
-            points = [sweeps.Point(0, "", score(chosen, scorers[0], options, progress))]
+    points = _points(model, chosen, opened, options, icl, checkpoints, progress)
     if samples:
         _write_samples(samples, points)
     if icl or checkpoints:
         _draw(picture, points, "examples in the prompt" if icl else "tokens trained", progress)
-    documents = [_document(scorers[min(i, len(scorers) - 1)], point) for i, point in enumerate(points)]
+    documents = [_document(point) for point in points]
     if json_:
         print_json(json.dumps({"points": documents} if icl or checkpoints else documents[0]))
         return
     for document in documents:
         _print(document)
+
+
+def _points(
+    model: str,
+    tasks: Sequence[Task],
+    opened: Callable[[str], Scorer],
+    options: Options,
+    icl: bool,
+    checkpoints: bool,
+    progress: Progress,
+) -> list[Point]:
+    """The model is looked at before anything is fetched."""
+    from phonelm.evaluate import sweeps
+    from phonelm.evaluate.sets import fetch_sets
+
+    if checkpoints:
+        sweeps.checkpoints_of(Path(model))
+        fetch_sets(progress)
+        return sweeps.over_checkpoints(
+            tasks, Path(model), lambda folder: opened(str(folder)), options, progress
+        )
+    scorer = opened(model)
+    fetch_sets(progress)
+    if icl:
+        return sweeps.over_shots(tasks, scorer, options, progress)
+    return [sweeps.point_of(tasks, scorer, options, progress)]
 
 
 def _check(samples: Path | None, picture: Path | None) -> None:
@@ -198,7 +212,7 @@ def _write_samples(path: Path, points: Sequence[Point]) -> None:
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _document(scorer: Scorer, point: Point) -> dict[str, Any]:
+def _document(point: Point) -> dict[str, Any]:
     from phonelm import _native
     from phonelm.evaluate.run import group_means
     from phonelm.files import provenance
@@ -211,7 +225,7 @@ def _document(scorer: Scorer, point: Point) -> dict[str, Any]:
     return {
         "made": provenance(),
         "machine": {key: value for key, value in _native.cpu_info().items() if key != "flags"},
-        "model": scorer.identity(),
+        "model": point.model,
         "at": {"label": point.label, "value": point.at},
         "tasks": rows,
         "means": group_means(point.results),

@@ -51,14 +51,16 @@ class RuntimeScorer:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._sha256 = ""
         self.num_tokens = 0
 
     def identity(self) -> dict[str, Any]:
         """The file and how it is run."""
+        self._sha256 = self._sha256 or file_hash(self._model.path)
         return {
             "backend": "phonelm",
             "file": self._model.path.name,
-            "sha256": file_hash(self._model.path),
+            "sha256": self._sha256,
             "kv_type": self._model.kv_type,
             "context_length": self._model.context_length,
         }

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from phonelm.evaluate.run import Options, TaskResult, evaluate
 from phonelm.evaluate.scorers import Scorer
@@ -22,6 +23,8 @@ class Point:
 
     at: float
     label: str
+    model: dict[str, Any]
+    """The scorer's identity."""
     results: list[TaskResult]
 
 
@@ -31,6 +34,19 @@ class Checkpoint:
 
     folder: Path
     num_tokens: int
+
+
+def point_of(
+    tasks: Sequence[Task],
+    scorer: Scorer,
+    options: Options,
+    progress: Progress | None = None,
+    *,
+    at: float = 0,
+    label: str = "",
+) -> Point:
+    """Score tasks at one point."""
+    return Point(at, label, scorer.identity(), evaluate(tasks, scorer, options, progress))
 
 
 def over_shots(
@@ -43,7 +59,7 @@ def over_shots(
     if fixed := [task.name for task in tasks if not isinstance(task, ChoiceTask)]:
         raise ValueError(f"the examples of {fixed[0]} are part of its prompt; leave it out")
     return [
-        Point(shots, f"{shots} shots", evaluate(tasks, scorer, replace(options, shots=shots), progress))
+        point_of(tasks, scorer, replace(options, shots=shots), progress, at=shots, label=f"{shots} shots")
         for shots in SHOTS
     ]
 
@@ -75,10 +91,13 @@ def over_checkpoints(
 ) -> list[Point]:
     """Score tasks on each checkpoint of a run."""
     return [
-        Point(
-            checkpoint.num_tokens,
-            str(checkpoint.folder.relative_to(run)),
-            evaluate(tasks, open_scorer(checkpoint.folder), options, progress),
+        point_of(
+            tasks,
+            open_scorer(checkpoint.folder),
+            options,
+            progress,
+            at=checkpoint.num_tokens,
+            label=str(checkpoint.folder.relative_to(run)),
         )
         for checkpoint in checkpoints_of(run)
     ]
