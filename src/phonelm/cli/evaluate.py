@@ -17,7 +17,7 @@ from phonelm.cli.streams import print_json
 if TYPE_CHECKING:
     from phonelm.evaluate.run import Options
     from phonelm.evaluate.scorers import Scorer
-    from phonelm.evaluate.sweeps import Point
+    from phonelm.evaluate.series import Point
     from phonelm.evaluate.tasks import Task
     from phonelm.progress import Progress
 
@@ -128,20 +128,20 @@ def _points(
     progress: Progress,
 ) -> list[Point]:
     """The model is looked at before anything is fetched."""
-    from phonelm.evaluate import sweeps
+    from phonelm.evaluate import series
     from phonelm.evaluate.sets import fetch_sets
 
     if checkpoints:
-        sweeps.checkpoints_of(Path(model))
+        series.checkpoints_of(Path(model))
         fetch_sets(progress)
-        return sweeps.over_checkpoints(
+        return series.over_checkpoints(
             tasks, Path(model), lambda folder: opened(str(folder)), options, progress
         )
     scorer = opened(model)
     fetch_sets(progress)
     if icl:
-        return sweeps.over_shots(tasks, scorer, options, progress)
-    return [sweeps.point_of(tasks, scorer, options, progress)]
+        return series.over_shots(tasks, scorer, options, progress)
+    return [series.point_of(tasks, scorer, options, progress)]
 
 
 def _check(samples: Path | None, picture: Path | None) -> None:

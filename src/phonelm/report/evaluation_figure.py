@@ -13,7 +13,7 @@ from phonelm.report.style import MUTED, SAFE, Picture, render
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from phonelm.evaluate.sweeps import Point
+    from phonelm.evaluate.series import Point
 
 
 def accuracy_figure(points: Sequence[Point], axis: str) -> Picture:
