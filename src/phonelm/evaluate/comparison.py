@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phonelm._native import CHUNK_TOKENS
-from phonelm.engine import Model, Session
+from phonelm.engine import Model
 from phonelm.evaluate.perplexity import Perplexity, mean_and_error
 from phonelm.evaluate.windows import Window
 from phonelm.progress import Progress
@@ -108,29 +108,24 @@ def _token_text(model: Model, token: int) -> bytes:
 
 
 def _compare_window(reference: Model, model: Model, window: Window) -> RowDifferences:
-    evaluated, targets = window.tokens[:-1], window.tokens[-window.num_scored :]
+    evaluated, targets = window.tokens[:-1], window.tokens[1:]
+    first_scored = len(evaluated) - window.num_scored
     num_rows = max(min(_MOST_LOGITS // model.config.vocab_size, CHUNK_TOKENS), _LEAST_ROWS)
     rows: list[tuple[float, bool, float, float]] = []
     with (
-        reference.new_session(context_length=len(evaluated)) as first,
-        model.new_session(context_length=len(evaluated)) as second,
+        reference.new_session(context_length=len(evaluated)) as expected,
+        model.new_session(context_length=len(evaluated)) as session,
     ):
-        for expected, logits in _logits(first, second, evaluated, window.num_scored, num_rows):
-            rows += model.native.compare_rows(expected, logits, targets[len(rows) : len(rows) + len(logits)])
+        for one in (expected, session):
+            one.evaluate(evaluated[:first_scored])
+        for at in range(first_scored, len(evaluated), num_rows):
+            chunk = evaluated[at : at + num_rows]
+            rows += model.native.compare_rows(
+                expected.native.prefill_logits(chunk),
+                session.native.prefill_logits(chunk),
+                targets[at : at + num_rows],
+            )
     return RowDifferences.of(rows)
-
-
-def _logits(
-    reference: Session, model: Session, tokens: list[int], num_scored: int, num_rows: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Both models' logits of the last `num_scored` tokens, `num_rows` at a time."""
-    before = len(tokens) - num_scored
-    for at in range(0, before, CHUNK_TOKENS):
-        for session in (reference, model):
-            session.native.prefill(tokens[at : min(at + CHUNK_TOKENS, before)])
-    for at in range(0, num_scored, num_rows):
-        chunk = tokens[before + at : before + at + num_rows]
-        yield reference.native.prefill_logits(chunk), model.native.prefill_logits(chunk)
 
 
 def _summary(windows: Sequence[Window], parts: Sequence[RowDifferences]) -> Comparison:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phonelm.data.files import JSON_LINES, read_documents
-from phonelm.words import counted
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,3 @@ def text_of(raw: bytes, name: str) -> EvaluationText:
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is not UTF-8 (byte {error.start}); give a UTF-8 text") from None
     return EvaluationText(name, (text,), len(raw), hashlib.sha256(raw).hexdigest())
-
-
-def described(text: EvaluationText) -> str:
-    """What was read, in a few words."""
-    return f"{text.name}: {counted(len(text.documents), 'document')}, sha256 {text.sha256}"
