@@ -14,7 +14,7 @@ from phonelm.evaluate.windows import Window
 from phonelm.progress import Progress
 
 _BATCH_TOKENS = 1024
-"""Tokens that are scored in one call: a few chunks, and no second passes until Ctrl-C is seen."""
+"""Tokens that are scored in one call at least: short texts fill the passes, and Ctrl-C is seen after each."""
 
 
 @dataclass(frozen=True)
