@@ -29,6 +29,7 @@ from phonelm import _native, load
 from phonelm.engine import Model, resolve
 from phonelm.evaluate import Comparison, Window, compare
 from phonelm.evaluate.texts import text_of
+from phonelm.evaluate.windows import text_start
 from phonelm.files import cache_folder, provenance, temporary_folder
 from phonelm.formats import requantize_gguf
 
@@ -111,7 +112,7 @@ def write_file(source: Path, out: Path, kind: str, as_f16: bool) -> None:
 def chunks(model: Model, text: str, context: int, count: int) -> list[Window]:
     """llama-perplexity's: disjoint, with the begin-of-text token in place of each first one."""
     ids = model.tokenizer.encode_prompt(text)
-    start = model.tokenizer.encode_prompt("")
+    start = text_start(model.tokenizer)
     found = []
     for begin in range(0, len(ids) // context * context, context):
         tokens = [*start, *ids[begin + len(start) : begin + context]]

@@ -58,7 +58,7 @@ def text_windows(
     windows disjoint. Without a begin-of-text token, nothing stands before a document's first token, nor
     before the first of a disjoint window; these are not scored. Raises `ValueError` where no token is.
     """
-    start = tokenizer.encode_prompt("")
+    start = text_start(tokenizer)
     windows: list[Window] = []
     num_tokens = 0
     for document in documents:
@@ -77,6 +77,12 @@ def text_windows(
             f"the text has {counted(num_tokens, 'token')}, none with a token before it; give a longer text"
         )
     return TextWindows(windows, num_tokens - sum(window.num_scored for window in windows))
+
+
+def text_start(tokenizer: Tokenizer) -> list[int]:
+    """Return what stands before each text: the begin-of-text token, or nothing."""
+    # Of an empty text SentencePiece's space could be left.
+    return tokenizer.encode_prompt("a")[: -len(tokenizer.encode("a"))]
 
 
 def _document_windows(
