@@ -25,7 +25,9 @@ from phonelm.cli import load_verb, main
 from phonelm.formats import write_random_gguf
 from shapes import TINY
 
-WORKING = ("generate", "chat", "tokenize", "quantize", "models", "show", "rm", "pull")
+WORKING = (
+    *("generate", "chat", "tokenize", "quantize", "models", "show", "rm", "pull", "perplexity", "compare"),
+)
 READING = ("evaluate", "bench", "survey", "profile", "search", "data", "train", "build")
 WORDS = (
     *("", " ", "-", "--", "0", "1", "2", "-1", "0.5", "1e3", "1e308", "1e400", "-inf", "inf", "nan", "none"),
@@ -55,6 +57,8 @@ def line_of(rng: random.Random, folder: Path) -> list[str]:
             words += _option(rng, parameter, word)
     if verb == "quantize" and rng.random() < 0.9:
         words += ["-o", str(folder / "out.gguf")]
+    if verb in ("perplexity", "compare") and rng.random() < 0.9:
+        words += ["--text", str(folder / "text")]
     if verb in READING and verb != "evaluate":
         words += ["--out", "/dev/null/none"]
     if verb == "chat" and rng.random() < 0.5:

@@ -1,8 +1,10 @@
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <map>
@@ -12,6 +14,7 @@
 #include "bindings/bind_session.h"
 #include "core/error.h"
 #include "graph/describe.h"
+#include "graph/divergence.h"
 #include "graph/loader.h"
 #include "graph/scoring.h"
 #include "sampling/sampler.h"
@@ -59,6 +62,28 @@ Scores score_all(const Model& model, const std::vector<Tokens>& sequences, const
   for (const Score& score : score(model, requests, adapters, parse_kv_type(kv_type)))
     scores.emplace_back(score.log_probability, score.greedy);
   return scores;
+}
+
+using LogitMatrix = nb::ndarray<const float, nb::ndim<2>, nb::device::cpu>;
+using Differences = std::vector<std::tuple<double, bool, double, double>>;
+
+LogitRows rows_of(const LogitMatrix& logits, const Model& model, size_t num_rows) {
+  const auto width = static_cast<size_t>(model.config().vocab_size);
+  if (logits.shape(0) != num_rows || logits.shape(1) != width || logits.stride(1) != 1 ||
+      logits.stride(0) < 0) {
+    throw Error("logits must be " + std::to_string(num_rows) + " rows of " + std::to_string(width));
+  }
+  return {logits.data(), static_cast<size_t>(logits.stride(0))};
+}
+
+Differences differences_of(const Model& model, const LogitMatrix& reference, const LogitMatrix& other,
+                           const Tokens& targets) {
+  const LogitRows expected = rows_of(reference, model, targets.size());
+  const LogitRows rows = rows_of(other, model, targets.size());
+  Differences found;
+  for (const RowDifference& row : compare_rows(model, expected, rows, targets))
+    found.emplace_back(row.divergence, row.same_top, row.reference_nats, row.nats);
+  return found;
 }
 
 nb::dict outline_of(const Path& path) {
@@ -124,6 +149,8 @@ void bind_model(nb::module_& m) {
       .def_prop_ro("tokenizer", &Model::tokenizer, nb::rv_policy::reference_internal)
       .def("read_bandwidth", &weight_bandwidth, nb::call_guard<nb::gil_scoped_release>())
       .def("score", &score_all, "sequences"_a, "num_scored"_a, "adapters"_a = nb::none(), "kv_type"_a = "f16",
+           nb::call_guard<nb::gil_scoped_release>())
+      .def("compare_rows", &differences_of, "reference_logits"_a, "logits"_a, "targets"_a,
            nb::call_guard<nb::gil_scoped_release>());
   bind_session(m, model);
 }

@@ -148,6 +148,9 @@ class Model:
         adapters: Adapters | None = None,
         kv_type: str = "f16",
     ) -> list[tuple[float, bool]]: ...
+    def compare_rows(
+        self, reference_logits: NDArray[np.float32], logits: NDArray[np.float32], targets: list[int]
+    ) -> list[tuple[float, bool, float, float]]: ...
     def kv_bytes(self, context_length: int, kv_type: str = "f16") -> int: ...
     def new_session(
         self,

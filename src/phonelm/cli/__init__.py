@@ -34,6 +34,8 @@ VERBS = {
     "generate": "Continue a text and stream it to standard output.",
     "chat": "Talk with a model in the terminal.",
     "tokenize": "Show the tokens of a text as the model reads it.",
+    "perplexity": "Measure the perplexity and the bits per byte of a text.",
+    "compare": "Compare a model with a reference on a text: divergence, perplexity, size and speed.",
     "bench": "Measure the speed and memory of models.",
     "evaluate": "Score a model on tasks, from the very file that ships.",
     "survey": "Draw small language models on this device: accuracy, latency, memory and where they go.",

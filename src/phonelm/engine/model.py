@@ -361,6 +361,19 @@ class Model:
         # The continuation may melt into the context's last token; then it is tokenized apart.
         return before, after or self.tokenizer.encode(continuation)
 
+    def score_tokens(self, sequences: Sequence[tuple[Sequence[int], int]]) -> list[tuple[float, bool]]:
+        """Return as `loglikelihoods` of (token ids, how many of the last ones are scored), in order.
+
+        All but the last token must fit into the context. Raises `ValueError` for less than one token to
+        score, none before them, and as `loglikelihoods` does.
+        """
+        checked = [
+            self._checked_ids(tokens[:-1]) + self.tokenizer.checked_ids(tokens[-1:])
+            for tokens, _ in sequences
+        ]
+        counts = [require_whole("the number of tokens to score", count, 1) for _, count in sequences]
+        return self.native.score(checked, counts, self._adapters, self.kv_type)
+
     def close(self) -> None:
         """Let go of the weights; the model cannot be used afterwards."""
         self._native = None
