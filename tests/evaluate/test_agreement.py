@@ -66,7 +66,7 @@ def test_the_same_answers_are_chosen(name: str, ours: dict[str, TaskResult], the
 
     (task,) = tasks_of(name)
     rows = task.rows.read()[:SAMPLES]
-    found = run_harness(theirs, [task_on_rows(name, rows)], bootstrap_iters=0)
+    found = run_harness(theirs, [task_on_rows(name, rows)])
     samples = sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
     values = {sample["doc_id"]: [float(one[0]) for one in sample["filtered_resps"]] for sample in samples}
     records = ours[name].records
