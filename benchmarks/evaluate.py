@@ -1,14 +1,13 @@
 """How fast and how right `phonelm evaluate` is beside lm-evaluation-harness's `hf` backend.
 
-The same samples, prompts and weights: SmolLM2-135M-Instruct as an F16 file in the runtime, and as a Hugging
-Face folder made from that file in transformers, on the same cores. For each task, in turn:
+The same samples, prompts and weights, on the same cores: SmolLM2-135M-Instruct as files of --types in the
+runtime, and the F16 file's weights as a Hugging Face folder in transformers. For each task and type, in turn:
 
 ours_samples_s, peer_samples_s   samples a second; the peer in the faster of float32 and bfloat16, which is
                                  found on the first task
 ratio                            ours / peer's
 same_choice                      share of samples with the same chosen answer, the peer in float32
-acc_difference                   of acc, and of acc_norm where there is one the larger, in points of 100
-
+acc_difference                   of acc, and of acc_norm where there is one, the larger, in points of 100
 
 With --json one document, {made, machine, rows}, to standard output.
 """
@@ -42,15 +41,17 @@ Row = dict[str, Any]
 
 def main() -> int:
     args = _arguments()
-    rows = []
     fetch_sets(TerminalProgress())
-    file = _f16_file()
-    peer = _Peer(_folder(file), args.batch)
+    files = {kind: _file(kind) for kind in args.types.split(",")}
+    peer = _Peer(_folder(_file("f16")), args.batch)
+    rows = []
     for name in args.tasks.split(","):
         (task,) = tasks_of(name)
         assert isinstance(task, ChoiceTask)
-        rows.append(_compared(task, file, peer, args.limit))
-        _show(rows[-1])
+        theirs = peer.run(task, args.limit)
+        for kind, file in files.items():
+            rows.append(_compared(task, kind, file, theirs, args.limit))
+            _show(rows[-1])
     info = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
     document = {"made": provenance(config={k: str(v) for k, v in vars(args).items()}), "machine": info}
     if args.json:
@@ -58,34 +59,31 @@ def main() -> int:
     return 0
 
 
-def _compared(task: ChoiceTask, file: Path, peer: _Peer, limit: int) -> Row:
+def _compared(task: ChoiceTask, kind: str, file: Path, theirs: Row, limit: int) -> Row:
     begun = time.perf_counter()
     with load(file) as model:
         (ours,) = evaluate([task], RuntimeScorer(model), Options(limit=limit, fresh=True))
-    ours_s = time.perf_counter() - begun
-    theirs = peer.run(task, limit)
-    same = sum(
-        _choices(record) == _choices({"log_probabilities": values})
-        for record, values in zip(ours.records, theirs["values"], strict=True)
-    )
+    seconds = time.perf_counter() - begun
+    chosen = [_likeliest(record["log_probabilities"]) for record in ours.records]
+    same = sum(one == _likeliest(values) for one, values in zip(chosen, theirs["values"], strict=True))
     metrics = [name for name in ("acc", "acc_norm") if name in ours.metrics]
-    difference = max(abs(ours.metrics[name].value - theirs["metrics"][name]) for name in metrics)
+    differences = [abs(ours.metrics[name].value - theirs["metrics"][name]) for name in metrics]
     samples = len(ours.records)
     return {
         "task": task.name,
+        "type": kind,
         "samples": samples,
-        "ours_samples_s": samples / ours_s,
+        "ours_samples_s": samples / seconds,
         "peer_samples_s": samples / theirs["seconds"],
         "peer_dtype": theirs["dtype"],
-        "ratio": theirs["seconds"] / ours_s,
+        "ratio": theirs["seconds"] / seconds,
         "same_choice": same / samples,
-        "acc_difference": 100 * difference,
+        "acc_difference": 100 * max(differences),
         "acc": ours.metrics["acc"].value,
     }
 
 
-def _choices(record: Row) -> int:
-    values = record["log_probabilities"]
+def _likeliest(values: Sequence[float]) -> int:
     return max(range(len(values)), key=values.__getitem__)
 
 
@@ -125,11 +123,12 @@ class _Peer:
         return {"seconds": seconds, "values": [values[i] for i in sorted(values)], "metrics": metrics}
 
 
-def _f16_file() -> Path:
-    path = cache_folder() / "benchmarks" / f"{MODEL}-f16.gguf"
+def _file(kind: str) -> Path:
+    path = cache_folder() / "benchmarks" / f"{MODEL}-{kind}.gguf"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        requantize_gguf(resolve(MODEL), path, "f16", allow_requantize=True)
+        source = resolve(MODEL) if kind == "f16" else _file("f16")
+        requantize_gguf(source, path, kind, allow_requantize=True)
     return path
 
 
@@ -150,8 +149,8 @@ def _folder(file: Path) -> Path:
 
 def _show(row: Row) -> None:
     print(
-        f"{row['task']:14} {row['samples']:5} samples  ours {row['ours_samples_s']:7.2f}/s  lm_eval hf "
-        f"{row['peer_samples_s']:6.2f}/s ({row['peer_dtype']})  ratio {row['ratio']:5.2f}  "
+        f"{row['task']:14} {row['type']:6} {row['samples']:5} samples  ours {row['ours_samples_s']:7.2f}/s  "
+        f"lm_eval hf {row['peer_samples_s']:6.2f}/s ({row['peer_dtype']})  ratio {row['ratio']:5.2f}  "
         f"same choice {row['same_choice']:.3f}  acc differs {row['acc_difference']:.2f} points",
         file=sys.stderr,
         flush=True,
@@ -163,6 +162,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tasks", default="phonelm7-tasks")
+    parser.add_argument("--types", default="f16,q8_0,q4_0", help="of our files")
     parser.add_argument("--limit", type=int, default=500, help="samples of each task")
     parser.add_argument("--batch", type=int, default=16, help="the peer's batch size")
     parser.add_argument("--json", action="store_true")
