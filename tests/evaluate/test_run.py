@@ -23,6 +23,9 @@ class Given:
 
     rows: tuple[dict[str, Any], ...]
 
+    def prepare(self) -> None:
+        pass
+
     def read(self) -> list[dict[str, Any]]:
         return list(self.rows)
 

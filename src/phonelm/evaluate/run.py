@@ -68,9 +68,11 @@ def evaluate(
 ) -> list[TaskResult]:
     """Score the tasks and return their results, in order.
 
-    What was scored before a stop (Ctrl-C, a crash) is read from the cache folder, not scored again. Raises
-    `ValueError` as the tasks and the scorer do.
+    All sets are here before anything is scored, and what was scored before a stop (Ctrl-C, a crash) is read
+    from the cache folder, not scored again. Raises `ValueError` as the tasks and the scorer do.
     """
+    for task in tasks:
+        task.rows.prepare()
     identity = scorer.identity()
     return [_evaluate(task, scorer, identity, options, progress or Progress()) for task in tasks]
 

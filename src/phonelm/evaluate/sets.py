@@ -39,6 +39,9 @@ class ArrowRows:
 
     path: str
 
+    def prepare(self) -> None:
+        """It came with the wheel."""
+
     def read(self) -> list[Row]:
         """All rows, in order."""
         return _arrow_rows(self.path)
@@ -49,6 +52,9 @@ class RequestRows:
     """The rows of requests inside the wheel: as many requests as a row has choices belong together."""
 
     path: str
+
+    def prepare(self) -> None:
+        """It came with the wheel."""
 
     def read(self) -> list[Row]:
         """Each row once, in order, with the first of its requests as `request`."""
@@ -68,8 +74,14 @@ class HubRows:
         """Where the file is kept."""
         return cache_folder() / "evaluation" / self.repo.replace("/", "--") / self.file.replace("/", "--")
 
+    def prepare(self) -> None:
+        """Fetch the file, once. Raises `ConnectionError` where it cannot be had."""
+        if not self.kept_at.is_file():
+            _fetch_from_hub(self)
+
     def read(self) -> list[Row]:
         """All rows, in order; the file is fetched once."""
+        self.prepare()
         return _parquet_rows(self)
 
 
@@ -144,8 +156,6 @@ def _request_rows(path: str) -> list[Row]:
 def _parquet_rows(source: HubRows) -> list[Row]:
     import pyarrow.parquet
 
-    if not source.kept_at.is_file():
-        _fetch_from_hub(source)
     rows: list[Row] = pyarrow.parquet.read_table(source.kept_at).to_pylist()
     return rows
 
