@@ -64,6 +64,25 @@ def quantize(
         bool,
         typer.Option("--allow-requantize", help="Also quantize weights again that have 6 bits or fewer."),
     ] = False,
+    importance: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text, or JSON lines with a field text, that the model reads first: columns whose inputs are "
+            "large get the smaller errors. Take what the model will be used for.",
+        ),
+    ] = None,
+    compensate: Annotated[
+        bool,
+        typer.Option(
+            "--compensate",
+            help="With --importance: round column by column, so that later columns make good what earlier "
+            "ones lost (GPTQ). Takes minutes, and goes on where it was stopped.",
+        ),
+    ] = False,
+    calibration_tokens: Annotated[
+        int, typer.Option(min=512, help="Tokens of --importance that are read at most.")
+    ] = 16384,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a checkpoint or a GGUF file as GGUF of fewer bits, with its tokenizer and chat template.
@@ -72,13 +91,22 @@ def quantize(
     Examples:
       phonelm quantize runs/nano/decay --type q4_k_m -o model.gguf
       phonelm quantize model-f16.gguf --type q5_k_m -o model-q5_k_m.gguf
+      phonelm quantize model-f16.gguf --importance text.txt --compensate -o model-q4_0.gguf
     """
     from phonelm.files import check_writable
     from phonelm.progress import TerminalProgress
 
     check_writable(out)
     results = sys.stderr if _is_stdout(out) else sys.stdout
-    summary = _write(model, out, type_, embedding_type, allow_requantize, TerminalProgress())
+    if compensate and importance is None:
+        raise typer.BadParameter("--compensate needs a text; add --importance FILE")
+    if importance is not None:
+        summary = _calibrated(
+            model, out, type_, embedding_type, allow_requantize,
+            (importance, compensate, calibration_tokens), TerminalProgress(),
+        )  # fmt: skip
+    else:
+        summary = _write(model, out, type_, embedding_type, allow_requantize, TerminalProgress())
     if json_:
         print(json.dumps(summary), file=results)
         return
@@ -106,6 +134,22 @@ def _write(
     if folder.is_dir() and not (folder / "model.gguf").is_file():
         return convert_checkpoint(folder, out, type_, embedding_type, progress)
     return requantize_gguf(resolve(model), out, type_, embedding_type, progress, allow_requantize)
+
+
+def _calibrated(
+    model: str,
+    out: Path,
+    type_: str,
+    embedding_type: str | None,
+    allow_requantize: bool,
+    text: tuple[Path, bool, int],
+    progress: Progress,
+) -> dict[str, Any]:
+    from phonelm.engine.calibration import CalibrationOptions, quantize_calibrated
+
+    return quantize_calibrated(
+        model, out, type_, CalibrationOptions(*text), embedding_type, progress, allow_requantize
+    )
 
 
 def _is_stdout(out: Path) -> bool:

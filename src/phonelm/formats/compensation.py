@@ -67,10 +67,18 @@ def _block_order(diagonal: Doubles, block: int) -> NDArray[np.intp]:
 def quantize_compensated(array: Floats, type: str, compensation: Compensation) -> Bytes:
     """Encode float32 [rows, columns], each column's error made good by those that come later.
 
-    The scales of a block are found when it is reached, from its columns as they are then.
+    The scales of a block are found when it is reached, from its columns as they are then. Raises `ValueError`
+    for a type without scales to search, and for columns that are not the inputs' or do not fill blocks.
     """
     name = tensor_type(type).lower()
+    if name not in GRIDS:
+        raise ValueError(f"{type} has no scales to search; quantize it without importance")
     columns, size = BLOCKS[name]
+    if array.ndim != 2 or array.shape[1] != len(compensation.order) or array.shape[1] % columns:
+        raise ValueError(
+            f"a matrix of {array.shape[-1]} columns cannot be written as {name.upper()} (blocks of {columns}) "
+            f"with inputs of {len(compensation.order)} columns"
+        )
     # A column's rows lie side by side.
     rest = np.array(array.T[compensation.order], np.float32)
     out = np.empty((len(array), array.shape[1] // columns, size), np.uint8)
@@ -78,12 +86,15 @@ def quantize_compensated(array: Floats, type: str, compensation: Compensation) -
         end = begin + columns
         order = compensation.order[begin:end]
         factor = compensation.factor[begin:end]
-        losses = _round_block(GRIDS[name], rest[begin:end], factor[:, begin:end], np.argsort(order), out[:, order[0] // columns])
+        block = out[:, order[0] // columns]
+        losses = _round_block(GRIDS[name], rest[begin:end], factor[:, begin:end], np.argsort(order), block)
         rest[end:] -= factor[:, end:].T @ losses
     return out.reshape(len(array), -1)
 
 
-def _round_block(type: GridType, columns: Floats, factor: Floats, places: NDArray[np.intp], out: Bytes) -> Floats:
+def _round_block(
+    type: GridType, columns: Floats, factor: Floats, places: NDArray[np.intp], out: Bytes
+) -> Floats:
     """Round the columns of a block, [columns, rows], in their order; `places` undoes it.
 
     Returns each column's error over U_jj.

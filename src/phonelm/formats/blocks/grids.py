@@ -50,7 +50,8 @@ class GridType:
         """
         require_within(blocks, max(self.highest, -self.lowest) * max(self.most_step, 1), self.name)
         values, weights = side_by_side(blocks, self.size), side_by_side(weights, self.size)
-        with np.errstate(under="ignore"):
+        # Numbers that are nearly zero have infinite reciprocals, and then no scale is better than 0.
+        with np.errstate(under="ignore", over="ignore", invalid="ignore"):
             return self._symmetric(values, weights) if self.lowest else self._affine(values, weights)
 
     def round(self, blocks: Floats, grid: Grid) -> Floats:
