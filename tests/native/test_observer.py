@@ -125,7 +125,8 @@ def test_wrong_calls_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_stored_by_neurons_is_refused(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, "phonelm", hidden_act="relu", rope_table="float", **SHAPES["gqa"])
+    sizes = {"hidden_size": 128, "intermediate_size": 256, "head_dim": 32, "num_attention_heads": 4}
+    save_checkpoint(tmp_path, "phonelm", hidden_act="relu", rope_table="float", **sizes)
     model = _native.Model.load(str(convert(tmp_path, "q8_0")), num_threads=1)
     with pytest.raises(ValueError, match="sparse_ffn=False"):
         _native.Observer(model, 0, 1, False, 16)

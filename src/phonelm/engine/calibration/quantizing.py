@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from phonelm.engine.calibration.encoders import Compensated, Source, Weighted
 from phonelm.engine.calibration.text import LEAST_TOKENS, WINDOW, read_windows
 from phonelm.engine.loading import load_tokenizer, resolve
-from phonelm.files import fingerprint, follow_links, remove_leftovers
+from phonelm.files import fingerprint, follow_links
 from phonelm.formats import read_gguf_config, requantize_gguf
 from phonelm.formats.gguf_reader import part_paths
 from phonelm.progress import Progress
@@ -52,12 +54,15 @@ def quantize_calibrated(
     """
     progress, path = progress or Progress(), resolve(model)
     source = _source(path, options, progress)
-    folder = _work_folder(Path(out))
+    arguments = (path, out, kind, embedding_type, progress, allow_requantize)
     if options.compensate:
-        _begin(folder, [kind, embedding_type, *_identity(path, options)])
-    encode = Compensated(source, folder) if options.compensate else Weighted(source, range(source.num_layers))
-    summary = requantize_gguf(path, out, kind, embedding_type, progress, allow_requantize, encode)
-    shutil.rmtree(folder, ignore_errors=True)
+        identity = [kind, embedding_type, *_identity(path, options)]
+        with _kept_matrices(Path(out), identity) as folder:
+            encode: Compensated | Weighted = Compensated(source, folder)
+            summary = requantize_gguf(*arguments, encode)
+    else:
+        encode = Weighted(source, range(source.num_layers))
+        summary = requantize_gguf(*arguments, encode)
     if encode.plain_types:
         types = ", ".join(sorted(encode.plain_types)).upper()
         progress.line(f"{types}: rounded plainly ({encode.ways['plain']} of the matrices)")
@@ -84,17 +89,20 @@ def _identity(path: Path, options: CalibrationOptions) -> list[Any]:
     return [package_version(), states, text, options.tokens]
 
 
-def _work_folder(out: Path) -> Path:
+@contextlib.contextmanager
+def _kept_matrices(out: Path, identity: list[Any]) -> Iterator[Path]:
+    """A folder beside the output with what a run with the same input has finished; gone when all is done."""
     target = follow_links(out)
-    return target.with_name(f".{target.name}.matrices")
-
-
-def _begin(folder: Path, identity: list[Any]) -> None:
-    """Keep what a run with the same input has finished, and nothing else."""
+    folder = target.with_name(f".{target.name}.matrices")
     key = folder / fingerprint(identity)
     if not key.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         key.touch()
-    for kept in folder.glob("*.npy"):
-        remove_leftovers(kept)
+    is_done = False
+    try:
+        yield folder
+        is_done = True
+    finally:
+        if is_done or not any(folder.glob("*.npy")):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -19,9 +19,7 @@ _CHARACTERS = 16
 """Of a token at most, nearly: a text longer than its tokens need is not read through the tokenizer."""
 
 
-def read_windows(
-    path: Path, tokenizer: Tokenizer, most_tokens: int, window: int = WINDOW
-) -> list[list[int]]:
+def read_windows(path: Path, tokenizer: Tokenizer, most_tokens: int, window: int = WINDOW) -> list[list[int]]:
     """The first tokens of a text in windows of equal length, the last one shorter.
 
     Documents of JSON lines and the like follow one another; each window begins with the begin-of-text token

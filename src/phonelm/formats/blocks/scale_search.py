@@ -17,9 +17,7 @@ Rounding = Callable[[Floats], Floats]
 """Replaces numbers by the nearest levels, in place where it can."""
 
 
-def symmetric_scale(
-    values: Floats, weights: Floats, round_levels: Rounding, ends: Iterable[float]
-) -> Floats:
+def symmetric_scale(values: Floats, weights: Floats, round_levels: Rounding, ends: Iterable[float]) -> Floats:
     """Scale s [groups] that minimizes sum w (x - s q)^2 over `values` and `weights` [columns, groups].
 
     `ends` are the levels, of fractions too, that the number of largest magnitude is tried at.
