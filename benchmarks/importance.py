@@ -1,16 +1,16 @@
 """Does a text that the model reads first make quantization better, and better than llama.cpp's?
 
 One F16 file of real weights, with noise as in `benchmarks/quantize.py`, is quantized four ways: plainly, by
-importance, with errors compensated, and by llama.cpp's `llama-imatrix` and `llama-quantize --imatrix` from the
-same tokens of the same text. All files run in this runtime, and their next-token distributions are compared
-with the source's on other texts.
+importance, with errors compensated, and by llama.cpp's `llama-imatrix` and `llama-quantize --imatrix` from
+the same tokens of the same text. All files run in this runtime, and their next-token distributions are
+compared with the source's on other texts.
 
 kl        mean Kullback-Leibler divergence from the source, nats per token
 top       share of tokens whose most likely one is the source's
 seconds   of quantizing, the reading of the text included
 
-The calibration text is every other topic of Python's language reference (`pydoc_data.topics`), the other texts
-are `benchmarks/texts/` and the topics between. With --json one document, {made, machine, rows, bars}.
+The calibration text is every other topic of Python's language reference (`pydoc_data.topics`), the other
+texts are `benchmarks/texts/` and the topics between. With --json one document, {made, machine, rows, bars}.
 """
 
 from __future__ import annotations
@@ -83,8 +83,9 @@ def measured(args: argparse.Namespace, programs: dict[str, Path], folder: Path) 
             out, started = folder / "out.gguf", time.perf_counter()
             write(kind, out)
             seconds = time.perf_counter() - started
-            rows.append({"type": kind, "way": way, "mb": round(out.stat().st_size / 1e6, 1),
-                         "seconds": round(seconds, 1), **_compared(reference, quantize.logits(out, windows))})  # fmt: skip
+            size = {"mb": round(out.stat().st_size / 1e6, 1), "seconds": round(seconds, 1)}
+            differences = _compared(reference, quantize.logits(out, windows))
+            rows.append({"type": kind, "way": way, **size, **differences})
     return rows
 
 

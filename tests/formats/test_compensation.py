@@ -120,5 +120,5 @@ def test_bad_sums_are_refused() -> None:
     gram[3, 3] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         Compensation.of(gram, 32)
-    with pytest.raises(ValueError, match="64 columns.*96"):
+    with pytest.raises(ValueError, match=r"64 columns.*96"):
         quantize_compensated(matrix(2, 64, 10), "q4_0", Compensation.of(np.eye(96), 32))

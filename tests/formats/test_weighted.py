@@ -1,4 +1,4 @@
-"""Rounding by importance: the error that it makes small, against plain rounding and a search of all scales."""
+"""Rounding by importance: the error it makes small, against plain rounding and a search of all scales."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     for ids, position in (([], 0), ([1] * 17, 0), ([1], 16), ([1], -1)):
         with pytest.raises(ValueError, match="cannot observe"):
             observer.run(ids, position)
-    with pytest.raises(ValueError, match="not in the vocabulary|token"):
+    with pytest.raises(ValueError, match="vocabulary"):
         observer.run([10**6], 0)
     observer.run([1, 2], 0)
     with pytest.raises(ValueError, match="layer 0 is not observed"):

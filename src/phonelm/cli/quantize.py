@@ -68,8 +68,8 @@ def quantize(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Text, or JSON lines with a field text, that the model reads first: columns whose inputs are "
-            "large get the smaller errors. Take what the model will be used for.",
+            help="Text, or JSON lines with a field text, that the model reads first: columns whose inputs "
+            "are large get the smaller errors. Take what the model will be used for.",
         ),
     ] = None,
     compensate: Annotated[

@@ -19,6 +19,7 @@ from phonelm.formats.quantization import tensor_type
 Doubles = NDArray[np.float64]
 DAMPING = 0.01
 """Of the mean of H's diagonal, added to it: few inputs must not decide everything."""
+_SMALL = 64
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,27 @@ class Compensation:
 
 
 def upper_factor(hessian: Doubles) -> Doubles:
-    """The upper U of H^-1 = U^T U: with R upper in H = R R^T, which is H's Cholesky factor from the last
-    column on, it is R^-1."""
-    root = np.linalg.cholesky(hessian[::-1, ::-1])[::-1, ::-1]
-    return np.triu(np.linalg.inv(root))
+    """The upper U of H^-1 = U^T U: the inverse of H's Cholesky factor from the last column on."""
+    return _inverse_root(hessian[::-1, ::-1])[::-1, ::-1]
+
+
+def _inverse_root(matrix: Doubles) -> Doubles:
+    """The inverse of the lower L in A = L L^T, half by half.
+
+    By products alone: LAPACK's factorization keeps several threads waiting for one another.
+    """
+    count = len(matrix)
+    inverse = np.zeros_like(matrix)
+    if count <= _SMALL:
+        inverse[:] = np.tril(np.linalg.inv(np.linalg.cholesky(matrix)))
+        return inverse
+    half = count // 2
+    first = _inverse_root(matrix[:half, :half])
+    below = matrix[half:, :half] @ first.T
+    second = _inverse_root(matrix[half:, half:] - below @ below.T)
+    inverse[:half, :half], inverse[half:, half:] = first, second
+    inverse[half:, :half] = -(second @ below) @ first
+    return inverse
 
 
 def _block_order(diagonal: Doubles, block: int) -> NDArray[np.intp]:
@@ -76,8 +94,8 @@ def quantize_compensated(array: Floats, type: str, compensation: Compensation) -
     columns, size = BLOCKS[name]
     if array.ndim != 2 or array.shape[1] != len(compensation.order) or array.shape[1] % columns:
         raise ValueError(
-            f"a matrix of {array.shape[-1]} columns cannot be written as {name.upper()} (blocks of {columns}) "
-            f"with inputs of {len(compensation.order)} columns"
+            f"a matrix of {array.shape[-1]} columns cannot be {name.upper()} (blocks of {columns}) for inputs "
+            f"of {len(compensation.order)} columns"
         )
     # A column's rows lie side by side.
     rest = np.array(array.T[compensation.order], np.float32)

@@ -1,8 +1,8 @@
 """Rounding that spends a type's levels where a model's inputs are large.
 
-The output of a product changes by sum_j e_j x_j where weights have errors e; over inputs whose columns are not
-correlated its mean square is sum_j E[x_j^2] e_j^2. Scales are searched for that sum instead of for the weights
-alone.
+The output of a product changes by sum_j e_j x_j where weights have errors e; over inputs whose columns are
+not correlated its mean square is sum_j E[x_j^2] e_j^2. Scales are searched for that sum instead of for the
+weights alone.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def quantize_weighted(array: Floats, type: str, weights: Floats) -> Bytes:
     columns, size = BLOCKS[name]
     if array.ndim != 2 or array.shape[1] % columns or weights.shape != array.shape[1:]:
         raise ValueError(
-            f"a matrix of shape {array.shape} and {len(weights)} weights cannot be written as {name.upper()}, "
-            f"which needs a weight for each column and columns that are a multiple of {columns}"
+            f"a matrix of shape {array.shape} and {len(weights)} weights cannot be {name.upper()}, which "
+            f"needs a weight for each column and columns that are a multiple of {columns}"
         )
     blocks = np.ascontiguousarray(array, dtype=np.float32).reshape(-1, columns)
     of_blocks = np.ascontiguousarray(weights, dtype=np.float32).reshape(-1, columns)

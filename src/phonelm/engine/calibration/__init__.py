@@ -1,5 +1,5 @@
 """Quantization that knows what a model's matrices read: importance, and errors made good."""
 
-from phonelm.engine.calibration.quantizing import CalibrationOptions, quantize_calibrated
+from phonelm.engine.calibration.quantizing import Calibration, CalibrationOptions, quantize_calibrated
 
-__all__ = ["CalibrationOptions", "quantize_calibrated"]
+__all__ = ["Calibration", "CalibrationOptions", "quantize_calibrated"]

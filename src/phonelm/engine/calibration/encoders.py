@@ -36,15 +36,16 @@ _GROUP_BYTES = 1 << 30
 """Of the sums of the layers that are observed together."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Source:
-    """A model whose inputs are observed, with the text that it reads."""
+    """A model whose inputs are observed, with the text that it reads; what is summed up is kept."""
 
     path: Path
     windows: Windows
     num_layers: int
     is_tied: bool
     progress: Progress
+    _grams: dict[Input, Floats] = field(default_factory=dict)
 
     @cached_property
     def native(self) -> _native.Model:
@@ -58,67 +59,77 @@ class Source:
         """Tokens of all windows."""
         return sum(len(window) for window in self.windows)
 
+    def input_of(self, tensor: str) -> Input | None:
+        """What a matrix is multiplied with."""
+        return input_of(tensor, self.num_layers, self.is_tied)
+
+    def weights(self, place: Input) -> Floats:
+        """Of the columns of an input, by its mean squares."""
+        return column_weights(self._mean_squares[place])
+
+    def gram(self, place: Input) -> Floats:
+        """X^T X of an input; the layers that follow are observed together with it."""
+        if place not in self._grams:
+            self._grams.clear()
+            layers = range(place.layer, min(place.layer + self._layers_at_once(place.layer), self.num_layers))
+            label = f"read the calibration text for layers {layers.start} to {layers.stop - 1}"
+            with self.progress.bar(label, self.num_tokens) as advance:
+                self._grams |= gram_matrices(self.native, self.windows, layers, self.num_layers, advance)
+        return self._grams[place]
+
+    @cached_property
+    def _mean_squares(self) -> dict[Input, Doubles]:
+        layers = range(self.num_layers)
+        with self.progress.bar("read the calibration text", self.num_tokens) as advance:
+            return mean_squares(self.native, self.windows, layers, self.num_layers, advance)
+
+    def _layers_at_once(self, layer: int) -> int:
+        """As many as memory is meant for, if all are as wide as this one."""
+        columns: dict[Input, int] = {}
+        for name, shape in self.native.tensor_shapes.items():
+            place = self.input_of(name)
+            if place and place.layer == layer and place.name != HEAD:
+                columns[place] = shape[0]
+        return max(1, _GROUP_BYTES // (4 * sum(count**2 for count in columns.values())))
+
 
 @dataclass
 class Weighted:
     """Rounds by the mean squares of inputs; types without scales to search are rounded plainly."""
 
     source: Source
-    layers: range
-    """Those whose mean squares are wanted; the head's always are."""
     ways: Counter[str] = field(default_factory=Counter)
+    """How many matrices were rounded in each way."""
     plain_types: set[str] = field(default_factory=set)
+    """Types that were rounded plainly."""
 
     def __call__(self, name: str, values: Floats, type: str) -> Bytes:
         """The bytes of a matrix, by its tensor's name."""
-        place = input_of(name, self.source.num_layers, self.source.is_tied)
+        place = self.source.input_of(name)
         if place is None or not can_weigh(type):
             self.ways["plain"] += 1
             self.plain_types.add(type)
             return quantize(values, type)
         self.ways["weighted"] += 1
-        return quantize_weighted(values, type, column_weights(self._mean_squares[place]))
-
-    @cached_property
-    def _mean_squares(self) -> dict[Input, Doubles]:
-        source = self.source
-        with source.progress.bar("read the calibration text", source.num_tokens) as advance:
-            return mean_squares(source.native, source.windows, self.layers, source.num_layers, advance)
+        return quantize_weighted(values, type, self.source.weights(place))
 
 
 @dataclass
-class Compensated:
+class Compensated(Weighted):
     """Rounds so that later columns make good what earlier ones lost; the head and others as `Weighted`.
 
     Finished matrices lie in `folder`, from where the next run takes them.
     """
 
-    source: Source
-    folder: Path
-    _rest: Weighted = field(init=False)
-    _grams: dict[Input, Floats] = field(default_factory=dict)
-    _factors: dict[tuple[Input, int], Compensation] = field(default_factory=dict)
-    _num_compensated: int = 0
-
-    def __post_init__(self) -> None:
-        self._rest = Weighted(self.source, range(0))
-
-    @property
-    def ways(self) -> Counter[str]:
-        """How many matrices were rounded in each way."""
-        return self._rest.ways + Counter(compensated=self._num_compensated)
-
-    @property
-    def plain_types(self) -> set[str]:
-        """Types that were rounded plainly."""
-        return self._rest.plain_types
+    folder: Path = field(kw_only=True)
+    _last: tuple[Input, int, Compensation] | None = None
 
     def __call__(self, name: str, values: Floats, type: str) -> Bytes:
         """The bytes of a matrix, by its tensor's name."""
-        place = input_of(name, self.source.num_layers, self.source.is_tied)
+        place = self.source.input_of(name)
         if place is None or place.name == HEAD or not can_weigh(type):
-            return self._rest(name, values, type)
-        self._num_compensated += 1
+            return super().__call__(name, values, type)
+        self.ways["compensated"] += 1
         kept = self.folder / f"{name}.npy"
         if kept.is_file():
             done: Bytes = np.load(kept)
@@ -129,27 +140,7 @@ class Compensated:
         return data
 
     def _compensation(self, place: Input, block: int) -> Compensation:
-        if place not in self._grams:
-            self._observe(place.layer)
-        if (place, block) not in self._factors:
-            # Neighbours in the file read the same input.
-            self._factors = {(place, block): Compensation.of(self._grams[place], block)}
-        return self._factors[place, block]
-
-    def _observe(self, first: int) -> None:
-        """Sum up the inputs of as many layers as memory is meant for, from one on."""
-        source = self.source
-        self._grams.clear()
-        layers = range(first, min(first + self._layers_at_once(first), source.num_layers))
-        label = f"read the calibration text for layers {layers.start} to {layers.stop - 1}"
-        with source.progress.bar(label, source.num_tokens) as advance:
-            self._grams = gram_matrices(source.native, source.windows, layers, source.num_layers, advance)
-
-    def _layers_at_once(self, layer: int) -> int:
-        """As many as memory is meant for, if all are as wide as this one."""
-        columns: dict[Input, int] = {}
-        for name, shape in self.source.native.tensor_shapes.items():
-            place = input_of(name, self.source.num_layers, self.source.is_tied)
-            if place and place.layer == layer and place.name != HEAD:
-                columns[place] = shape[0]
-        return max(1, _GROUP_BYTES // (4 * sum(count**2 for count in columns.values())))
+        """Of an input; neighbours in the file read the same one."""
+        if self._last is None or self._last[:2] != (place, block):
+            self._last = place, block, Compensation.of(self.source.gram(place), block)
+        return self._last[2]

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,67 @@ class CalibrationOptions:
             raise ValueError(f"{self.tokens} calibration tokens are too few; take {LEAST_TOKENS} or more")
 
 
+class Calibration:
+    """A model and the text that it reads, for any number of files of fewer bits."""
+
+    def __init__(self, source: Source, text: Path, tokens: int) -> None:
+        self._source, self._text, self._tokens = source, text, tokens
+
+    @classmethod
+    def read(
+        cls, model: str | Path, options: CalibrationOptions, progress: Progress | None = None
+    ) -> Calibration:
+        """Read the text; the model, named as for `load`, is read when it is needed.
+
+        Raises `ValueError` for a text that is too short or no text, `OSError` for one that cannot be read.
+        """
+        path = resolve(model)
+        config = read_gguf_config(path)
+        window = min(WINDOW, config.context_length)
+        windows = read_windows(options.text, load_tokenizer(path), options.tokens, window)
+        source = Source(path, windows, config.num_layers, config.head.tied, progress or Progress())
+        return cls(source, options.text, options.tokens)
+
+    def quantize(
+        self,
+        out: Path | str,
+        kind: str,
+        compensate: bool = False,
+        embedding_type: str | None = None,
+        allow_requantize: bool = False,
+    ) -> dict[str, Any]:
+        """Write the model as `requantize_gguf` does, rounded by importance or compensated.
+
+        What compensation has finished lies beside the output until that is whole, so that the same call goes
+        on where it was stopped. Returns the summary with `calibration`: the text's tokens, and how many
+        matrices were `compensated`, `weighted` or `plain`. Raises what `requantize_gguf` raises.
+        """
+        with contextlib.ExitStack() as stack:
+            encode = Weighted(self._source)
+            if compensate:
+                identity = [kind, embedding_type, *self._identity()]
+                folder = stack.enter_context(_kept_matrices(Path(out), identity))
+                encode = Compensated(self._source, folder=folder)
+            progress = self._source.progress
+            summary = requantize_gguf(
+                self._source.path, out, kind, embedding_type, progress, allow_requantize, encode
+            )
+        if encode.plain_types:
+            types = ", ".join(sorted(encode.plain_types)).upper()
+            progress.line(f"{types}: rounded plainly ({encode.ways['plain']} of the matrices)")
+        text = {"text": str(self._text), "compensate": compensate, "tokens": self._source.num_tokens}
+        summary["made"]["config"] |= text
+        ways = {way: encode.ways[way] for way in sorted(encode.ways)}
+        return summary | {"calibration": {"tokens": self._source.num_tokens, **ways}}
+
+    def _identity(self) -> list[Any]:
+        """What finished matrices depend on, beside their types."""
+        parts = part_paths(self._source.path)
+        states = [(str(part), part.stat().st_size, part.stat().st_mtime_ns) for part in parts]
+        text = hashlib.sha256(self._text.read_bytes()).hexdigest()
+        return [package_version(), states, text, self._tokens]
+
+
 def quantize_calibrated(
     model: str | Path,
     out: Path | str,
@@ -45,48 +106,9 @@ def quantize_calibrated(
     progress: Progress | None = None,
     allow_requantize: bool = False,
 ) -> dict[str, Any]:
-    """Write a model, named as for `load`, as `requantize_gguf` does, rounded by importance or compensated.
-
-    What compensation has finished lies beside the output until that is whole, so that the same call goes on
-    where it was stopped. Returns the summary with `calibration`: the text, its tokens, and how many matrices
-    were `compensated`, `weighted` or `plain`. Raises `ValueError` for a text that is too short or no text,
-    `OSError` for one that cannot be read, and what `requantize_gguf` raises.
-    """
-    progress, path = progress or Progress(), resolve(model)
-    source = _source(path, options, progress)
-    arguments = (path, out, kind, embedding_type, progress, allow_requantize)
-    if options.compensate:
-        identity = [kind, embedding_type, *_identity(path, options)]
-        with _kept_matrices(Path(out), identity) as folder:
-            encode: Compensated | Weighted = Compensated(source, folder)
-            summary = requantize_gguf(*arguments, encode)
-    else:
-        encode = Weighted(source, range(source.num_layers))
-        summary = requantize_gguf(*arguments, encode)
-    if encode.plain_types:
-        types = ", ".join(sorted(encode.plain_types)).upper()
-        progress.line(f"{types}: rounded plainly ({encode.ways['plain']} of the matrices)")
-    calibration = {"tokens": source.num_tokens, **{way: encode.ways[way] for way in sorted(encode.ways)}}
-    summary["made"]["config"] |= {key: _plain(value) for key, value in asdict(options).items()}
-    return summary | {"calibration": calibration}
-
-
-def _source(path: Path, options: CalibrationOptions, progress: Progress) -> Source:
-    config = read_gguf_config(path)
-    window = min(WINDOW, config.context_length)
-    windows = read_windows(options.text, load_tokenizer(path), options.tokens, window)
-    return Source(path, windows, config.num_layers, config.head.tied, progress)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
-
-
-def _identity(path: Path, options: CalibrationOptions) -> list[Any]:
-    """What finished matrices depend on, beside their types."""
-    states = [(str(part), part.stat().st_size, part.stat().st_mtime_ns) for part in part_paths(path)]
-    text = hashlib.sha256(options.text.read_bytes()).hexdigest()
-    return [package_version(), states, text, options.tokens]
+    """Write a model, named as for `load`, as GGUF of fewer bits: `Calibration.read`, then `quantize`."""
+    calibration = Calibration.read(model, options, progress)
+    return calibration.quantize(out, kind, options.compensate, embedding_type, allow_requantize)
 
 
 @contextlib.contextmanager
