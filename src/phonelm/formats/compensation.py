@@ -94,8 +94,8 @@ def quantize_compensated(array: Floats, type: str, compensation: Compensation) -
     columns, size = BLOCKS[name]
     if array.ndim != 2 or array.shape[1] != len(compensation.order) or array.shape[1] % columns:
         raise ValueError(
-            f"a matrix of {array.shape[-1]} columns cannot be {name.upper()} (blocks of {columns}) for inputs "
-            f"of {len(compensation.order)} columns"
+            f"a matrix of {array.shape[-1]} columns cannot be {name.upper()} (blocks of {columns}) for "
+            f"inputs of {len(compensation.order)} columns"
         )
     # A column's rows lie side by side.
     rest = np.array(array.T[compensation.order], np.float32)

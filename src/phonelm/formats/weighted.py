@@ -38,7 +38,8 @@ def column_weights(mean_squares: NDArray[np.floating]) -> Floats:
     mean = squares.mean()
     if mean == 0:
         return np.ones(len(squares), np.float32)
-    return np.maximum(squares / mean, _LEAST_WEIGHT).astype(np.float32)
+    weights: Floats = np.maximum(squares / mean, _LEAST_WEIGHT).astype(np.float32)
+    return weights
 
 
 def quantize_weighted(array: Floats, type: str, weights: Floats) -> Bytes:

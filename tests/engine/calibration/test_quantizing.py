@@ -21,27 +21,7 @@ CONFIG = DecoderConfig(
     vocab_size=300, hidden_size=64, num_layers=3, num_heads=2, num_kv_heads=1, head_dim=32,
     intermediate_size=256, activation="silu", rope_table="float", context_length=256,
 )  # fmt: skip
-WORDS = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "the",
-    "mat",
-    "and",
-    "said",
-    "that",
-    "this",
-    "was",
-    "its",
-    "own",
-    "hat,",
-    "for",
-    "12",
-    "years",
-    "or",
-    "34.",
-]
+WORDS = ("the", "cat", "sat", "on", "mat", "and said", "that this", "was", "its own", "hat,", "for 12", "34.")
 
 
 def written_text(path: Path, num_words: int = 1500, seed: int = 0) -> Path:

@@ -68,10 +68,12 @@ class Source:
         return column_weights(self._mean_squares[place])
 
     def gram(self, place: Input) -> Floats:
-        """X^T X of an input; the layers that follow are observed together with it."""
+        """X^T X of an input; the layers beside it are observed together with it."""
         if place not in self._grams:
             self._grams.clear()
-            layers = range(place.layer, min(place.layer + self._layers_at_once(place.layer), self.num_layers))
+            count = self._layers_at_once(place.layer)
+            first = place.layer // count * count
+            layers = range(first, min(first + count, self.num_layers))
             label = f"read the calibration text for layers {layers.start} to {layers.stop - 1}"
             with self.progress.bar(label, self.num_tokens) as advance:
                 self._grams |= gram_matrices(self.native, self.windows, layers, self.num_layers, advance)

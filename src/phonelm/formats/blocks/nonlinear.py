@@ -40,7 +40,8 @@ def decode_iq4_nl(blocks: Bytes) -> Floats:
 
 
 def _round(numbers: Floats) -> Floats:
-    return _ROUNDED[_half_steps(numbers)]
+    rounded: Floats = _ROUNDED[_half_steps(numbers)]
+    return rounded
 
 
 def _pack(grid: Grid, levels: Bytes, out: Bytes) -> None:
