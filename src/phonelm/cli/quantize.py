@@ -94,8 +94,8 @@ def quantize(
         typer.Option(
             "--sweep",
             help="Measure all types instead: size, speed here, and divergence from the source; with "
-            "--importance in every way. Table, picture and page go into the folder --out; it goes on where it "
-            "was stopped.",
+            "--importance in every way. Table, picture and page go into the folder --out; goes on where "
+            "it was stopped.",
         ),
     ] = False,
     text: Annotated[
