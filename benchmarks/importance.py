@@ -38,6 +38,7 @@ from phonelm.files import cache_folder, provenance, temporary_folder
 from phonelm.formats import requantize_gguf
 
 WINDOW = 512
+WAYS = ("plain", "importance", "compensated", "llama.cpp")
 PROGRAMS = ("llama-imatrix", "llama-quantize")
 BARS = {
     "importance at most 0.75 of plain (q4_0)": lambda kl: kl["importance"] <= 0.75 * kl["plain"],
@@ -78,10 +79,10 @@ def measured(args: argparse.Namespace, programs: dict[str, Path], folder: Path) 
     reference = quantize.logits(source, windows)
     rows = []
     for kind in args.types:
-        for way, write in ways.items():
+        for way in args.ways:
             print(f"{kind} {way}", file=sys.stderr)
             out, started = folder / "out.gguf", time.perf_counter()
-            write(kind, out)
+            ways[way](kind, out)
             seconds = time.perf_counter() - started
             size = {"mb": round(out.stat().st_size / 1e6, 1), "seconds": round(seconds, 1)}
             differences = _compared(reference, quantize.logits(out, windows))
@@ -142,6 +143,7 @@ def held_bars(rows: Sequence[Row]) -> dict[str, dict[str, bool]]:
     return {
         kind: {bar: bool(holds(kl)) for bar, holds in BARS.items() if kind == "q4_0" or "q4_0" not in bar}
         for kind, kl in divergences.items()
+        if kl.keys() == set(WAYS)
     }
 
 
@@ -184,6 +186,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("types", nargs="*", default=["q4_0", "q4_1", "q4_k_m", "q3_k_m"], metavar="TYPE")
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
     parser.add_argument("--model", default=quantize.MODEL, help="GGUF file or known name")
     parser.add_argument("--text", type=Path, nargs="+", default=sorted(quantize.TEXTS.glob("*.txt")))
     parser.add_argument("--tokens", type=int, default=2048, help="of the other texts")
