@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from phonelm.engine.calibration.observation import HEAD, Input, gram_matrices, i
 from phonelm.engine.calibration.text import read_windows
 from phonelm.evaluate import kl_divergence
 from phonelm.formats import requantize_gguf, write_random_gguf
+from phonelm.progress import Progress
 
 CONFIG = DecoderConfig(
     vocab_size=300, hidden_size=64, num_layers=3, num_heads=2, num_kv_heads=1, head_dim=32,
@@ -143,6 +146,34 @@ def test_sums_do_not_depend_on_the_groups_of_layers(source: Path, text: Path) ->
     for place, gram in alone.items():
         np.testing.assert_allclose(gram, together[place], rtol=1e-4, atol=1e-4 * np.abs(gram).max())
         np.testing.assert_allclose(np.diag(gram) / num_tokens, squares[place], rtol=1e-4)
+
+
+def test_a_pipe_gets_the_file_and_no_folder(source: Path, text: Path, tmp_path: Path) -> None:
+    pipe, whole = tmp_path / "pipe", tmp_path / "whole.gguf"
+    os.mkfifo(pipe)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
+    reader.start()
+    options = CalibrationOptions(text, compensate=True)
+    quantize_calibrated(source, pipe, "q4_0", options)
+    reader.join()
+    quantize_calibrated(source, whole, "q4_0", options)
+    assert received == [whole.read_bytes()]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_few_tokens_for_many_columns_are_told(source: Path, text: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Lines(Progress):
+        def line(self, text: str) -> None:
+            told.append(text)
+
+    for tokens in (600, 2000):
+        options = CalibrationOptions(text, compensate=True, tokens=tokens)
+        quantize_calibrated(source, tmp_path / "out.gguf", "q4_0", options, progress=Lines())
+    assert sum("say little about inputs of 256 columns" in line for line in told) == 1
+    assert any(line.startswith("Q8_0: rounded plainly") for line in told)
 
 
 def test_matrices_that_read_one_input_share_it() -> None:

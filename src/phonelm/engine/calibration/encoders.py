@@ -27,6 +27,7 @@ from phonelm.formats import quantize
 from phonelm.formats.compensation import Compensation, quantize_compensated
 from phonelm.formats.weighted import can_weigh, column_weights, quantize_weighted
 from phonelm.progress import Progress
+from phonelm.words import counted
 
 if TYPE_CHECKING:
     from phonelm import _native
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 Bytes = NDArray[np.uint8]
 _GROUP_BYTES = 1 << 30
 """Of the sums of the layers that are observed together."""
+_TOKENS_PER_COLUMN = 4
+"""With fewer, the inputs' correlations are mostly chance."""
 
 
 @dataclass
@@ -77,6 +80,7 @@ class Source:
             label = f"read the calibration text for layers {layers.start} to {layers.stop - 1}"
             with self.progress.bar(label, self.num_tokens) as advance:
                 self._grams |= gram_matrices(self.native, self.windows, layers, self.num_layers, advance)
+            self._tell_of_few_tokens(max(len(gram) for gram in self._grams.values()))
         return self._grams[place]
 
     @cached_property
@@ -84,6 +88,13 @@ class Source:
         layers = range(self.num_layers)
         with self.progress.bar("read the calibration text", self.num_tokens) as advance:
             return mean_squares(self.native, self.windows, layers, self.num_layers, advance)
+
+    def _tell_of_few_tokens(self, num_columns: int) -> None:
+        if self.num_tokens < _TOKENS_PER_COLUMN * num_columns:
+            self.progress.line(
+                f"{counted(self.num_tokens, 'token')} say little about inputs of {num_columns:,} columns; a "
+                "longer calibration text gives a better file"
+            )
 
     def _layers_at_once(self, layer: int) -> int:
         """As many as memory is meant for, if all are as wide as this one."""

@@ -13,7 +13,7 @@ from typing import Any
 from phonelm.engine.calibration.encoders import Compensated, Source, Weighted
 from phonelm.engine.calibration.text import LEAST_TOKENS, WINDOW, read_windows
 from phonelm.engine.loading import load_tokenizer, resolve
-from phonelm.files import fingerprint, follow_links
+from phonelm.files import fingerprint, follow_links, is_stream, temporary_folder
 from phonelm.formats import read_gguf_config, requantize_gguf
 from phonelm.formats.gguf_reader import part_paths
 from phonelm.progress import Progress
@@ -113,8 +113,15 @@ def quantize_calibrated(
 
 @contextlib.contextmanager
 def _kept_matrices(out: Path, identity: list[Any]) -> Iterator[Path]:
-    """A folder beside the output with what a run with the same input has finished; gone when all is done."""
+    """A folder beside the output with what a run with the same input has finished; gone when all is done.
+
+    Beside a pipe or a device nothing is kept.
+    """
     target = follow_links(out)
+    if is_stream(target):
+        with temporary_folder() as temporary:
+            yield Path(temporary)
+        return
     folder = target.with_name(f".{target.name}.matrices")
     key = folder / fingerprint(identity)
     if not key.is_file():
