@@ -51,14 +51,16 @@ def test_rows_are_what_each_file_gives_alone(source: Path, options: SweepOptions
         ("source", "plain"), ("q4_0", "plain"), ("q4_0", "importance"), ("q4_0", "compensated"),
         ("q8_0", "plain"),
     ]  # fmt: skip
-    assert found.rows[0].kl_mean == pytest.approx(0, abs=1e-6)
-    assert found.rows[0].perplexity_ratio == pytest.approx(1)
+    assert found.rows[0].kl_mean == 0
+    assert found.rows[0].perplexity_ratio == 1
     assert found.rows[3].kl_mean < found.rows[2].kl_mean < found.rows[1].kl_mean
     plain = tmp_path / "plain.gguf"
     requantize_gguf(source, plain, "q4_0")
     with load(source) as reference, load(plain) as model:
         windows = text_windows(reference.tokenizer, [options.text.read_text()], 256, 128, 400).windows
         expected = compare(reference, model, windows)
+    assert found.perplexity == pytest.approx(expected.reference.perplexity, rel=0.01)
+    assert found.num_tokens == sum(window.num_scored for window in windows)
     row = found.rows[1]
     assert (row.file_bytes, row.bits_per_weight) == (plain.stat().st_size, pytest.approx(5, abs=1))
     assert row.kl_mean == pytest.approx(expected.kl_mean, rel=0.05)

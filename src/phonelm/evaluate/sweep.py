@@ -14,7 +14,7 @@ from phonelm.engine import Model, load, resolve
 from phonelm.engine.calibration import Calibration, CalibrationOptions
 from phonelm.evaluate.comparison import compare
 from phonelm.evaluate.perplexity import measure_perplexity
-from phonelm.evaluate.speed import measure_speeds
+from phonelm.evaluate.speed import Speed, measure_speeds
 from phonelm.evaluate.texts import EvaluationText, read_text
 from phonelm.evaluate.windows import CONTEXT, Window, text_windows
 from phonelm.files import fingerprint, provenance, read_json, write_json
@@ -102,11 +102,10 @@ def run_sweep(
         for key in wanted:
             if key not in run.rows:
                 run.add(*key, options)
-        perplexity = measure_perplexity(source, windows)[0].perplexity
     return Sweep(
         str(model),
         machine_info().model,
-        perplexity,
+        run.perplexity,
         sum(window.num_scored for window in windows),
         tuple(run.rows[key] for key in wanted),
         provenance(config=_settings(options), wall_s=round(time.perf_counter() - started, 1)),
@@ -155,12 +154,14 @@ class _Run:
         self._source, self._windows, self._folder = source, windows, folder
         self._identity, self._progress = identity, progress
         self._calibration: Calibration | None = None
+        self.perplexity = 0.0
         self.rows = self._kept()
 
     def add(self, kind: str, way: str, options: SweepOptions) -> None:
         """Write a file, measure it, and keep the row; the file goes."""
         if kind == SOURCE:
-            self._keep(self._measure(kind, way, self._source, self._source_bits(), 0.0))
+            self.perplexity = measure_perplexity(self._source, self._windows, self._progress)[0].perplexity
+            self._keep(self._source_row())
             return
         path = self._folder / f".{kind}-{way}.gguf"
         started = time.perf_counter()
@@ -182,16 +183,15 @@ class _Run:
         return self._calibration.quantize(path, kind, compensate=way == COMPENSATED)
 
     def _measure(self, kind: str, way: str, model: Model, bits: float, seconds: float) -> SweepRow:
-        tokens = [token for window in self._windows for token in window.tokens]
-        (speed,) = measure_speeds([model], tokens, self._progress)
+        speed = self._speed(model)
         result = compare(self._source, model, self._windows, self._progress)
         return SweepRow(
             type=kind,
             way=way,
             bits_per_weight=bits,
             file_bytes=model.native.file_bytes,
-            decode_tok_s=round(speed.decode_tok_s, 1),
-            prefill_tok_s=round(speed.prefill_tok_s, 1),
+            decode_tok_s=speed.decode_tok_s,
+            prefill_tok_s=speed.prefill_tok_s,
             kl_mean=result.kl_mean,
             kl_p99=result.kl_p99,
             top1_agreement=result.top1_agreement,
@@ -199,13 +199,21 @@ class _Run:
             quantize_s=round(seconds, 1),
         )
 
-    def _source_bits(self) -> float:
-        total: int = self._source.native.file_bytes
-        return round(8 * total / count_parameters(self._source.config).total, 3)
+    def _source_row(self) -> SweepRow:
+        num_bytes: int = self._source.native.file_bytes
+        bits = round(8 * num_bytes / count_parameters(self._source.config).total, 3)
+        speed = self._speed(self._source)
+        rates = (speed.decode_tok_s, speed.prefill_tok_s)
+        return SweepRow(SOURCE, PLAIN, bits, num_bytes, *rates, 0.0, 0.0, 1.0, 1.0, 0.0)
+
+    def _speed(self, model: Model) -> Speed:
+        tokens = [token for window in self._windows for token in window.tokens]
+        return measure_speeds([model], tokens, self._progress)[0]
 
     def _keep(self, row: SweepRow) -> None:
         self.rows[row.type, row.way] = row
-        document = {"identity": self._identity, "rows": [asdict(row) for row in self.rows.values()]}
+        rows = [asdict(row) for row in self.rows.values()]
+        document = {"identity": self._identity, "perplexity": self.perplexity, "rows": rows}
         write_json(self._folder / _ROWS, document)
 
     def _kept(self) -> dict[tuple[str, str], SweepRow]:
@@ -218,6 +226,7 @@ class _Run:
             return {}
         try:
             rows = [SweepRow(**row) for row in document["rows"]]
-        except (KeyError, TypeError) as error:
+            self.perplexity = float(document["perplexity"])
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged ({error}); delete it to have its rows measured") from error
         return {(row.type, row.way): row for row in rows}
