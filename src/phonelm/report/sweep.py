@@ -29,14 +29,16 @@ def write_sweep(sweep: Sweep, folder: Path) -> Path:
     The picture has the mean divergence against size and against decode speed, both to be small to the left
     and right. Raises `ModuleNotFoundError` where matplotlib is missing.
     """
-    title = f"{sweep.model} on {sweep.machine}"
+    name = Path(sweep.model).name
+    title = f"{name} on {sweep.machine}"
     picture = render("sweep", f"Divergence by size and speed: {title}", (9.6, 4.4), _paint(sweep.rows, title))
     with atomic_path(folder / "sweep.png") as temporary:
         temporary.write_bytes(picture.png)
     write_text(folder / "sweep.svg", picture.svg)
     write_text(folder / "sweep.csv", sweep_csv(sweep.rows))
+    content = {"sweep": sweep, "model": name, "figure": picture.inline, "ways": _LABELS}
     page = folder / "sweep.html"
-    write_text(page, render_page("sweep.html", {"sweep": sweep, "figure": picture.inline, "ways": _LABELS}))
+    write_text(page, render_page("sweep.html", content))
     return page
 
 
