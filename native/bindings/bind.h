@@ -22,6 +22,7 @@ void bind_tokenizer(nanobind::module_& module);
 void bind_adapter(nanobind::module_& module);
 void bind_sampler(nanobind::module_& module);
 void bind_model(nanobind::module_& module);
+void bind_observer(nanobind::module_& module);
 void bind_bench(nanobind::module_& module);
 void bind_operators(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);

@@ -6,6 +6,7 @@ NB_MODULE(_native, module) {
   bind_adapter(module);
   bind_sampler(module);
   bind_model(module);
+  bind_observer(module);
   bind_bench(module);
   bind_operators(module);
   bind_kernels(module);

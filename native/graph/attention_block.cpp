@@ -8,8 +8,10 @@ AttentionBlock::AttentionBlock(const Products& products, int layer)
       layer_(products.graph.layer(layer)),
       shape_(products.graph.config.layer(layer).attention),
       adapters_(products.adapters_of(layer)),
-      form_(Products::adapted(Products::form_for({&layer_.query, &layer_.key, &layer_.value}),
-                              {&adapters_.query, &adapters_.key, &adapters_.value})) {}
+      form_(
+          products.observed(Products::adapted(Products::form_for({&layer_.query, &layer_.key, &layer_.value}),
+                                              {&adapters_.query, &adapters_.key, &adapters_.value}),
+                            layer, ProductInput::Attention)) {}
 
 void AttentionBlock::project(int thread) const {
   const Scratch& s = products_.scratch;
@@ -36,7 +38,9 @@ void AttentionBlock::attend(int thread) const {
 }
 
 void AttentionBlock::add_to_residual(int thread) const {
-  const Products::Form form = Products::adapted(Products::form_for({&layer_.output}), {&adapters_.output});
+  const Products::Form form =
+      products_.observed(Products::adapted(Products::form_for({&layer_.output}), {&adapters_.output}), index_,
+                         ProductInput::AttentionOutput);
   const auto combine = [this](int, float* out) { combine_shares(job(), out); };
   const Activations attended =
       products_.num_tokens() == 1

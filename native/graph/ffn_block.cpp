@@ -13,7 +13,8 @@ FfnBlock::FfnBlock(const Products& products, int layer)
 Products::Form FfnBlock::input_form() const {
   Products::Form form = Products::form_for({&layer_.gate, &layer_.up});
   form.quants = form.quants || layer_.by_neuron();
-  return Products::adapted(form, {&adapters_.gate, &adapters_.up});
+  return products_.observed(Products::adapted(form, {&adapters_.gate, &adapters_.up}), index_,
+                            ProductInput::Ffn);
 }
 
 void FfnBlock::activate(Range panels) const {
@@ -33,7 +34,9 @@ void FfnBlock::run(int thread) const {
   // Gate and up have the same panels, so a thread activates just what it made.
   activate(share);
   products_.barrier();
-  const Products::Form form = Products::adapted(Products::form_for({&layer_.down}), {&adapters_.down});
+  const Products::Form form =
+      products_.observed(Products::adapted(Products::form_for({&layer_.down}), {&adapters_.down}), index_,
+                         ProductInput::FfnDown);
   const Activations input = products_.prepare_rows(activated(), shape_.intermediate_size, form, thread);
   products_.multiply_into_residual(layer_.down, adapters_.down, input, layer_.ffn_post_norm, thread);
   products_.barrier();

@@ -12,6 +12,18 @@ void Pass::run_layers(int thread) const {
   }
 }
 
+void Pass::observe(int thread) const {
+  const ObservedRows& observed = *products_.observed_rows();
+  const Rows* head = observed.of_head();
+  for (const Operator& op : products_.graph.operators) {
+    if (op.kind != OperatorKind::Head && (head || op.layer < observed.end_layer())) run(op, thread);
+  }
+  if (!head) return;
+  Products::Form form{false, true};
+  form.copy = head;
+  products_.prepare_normed(products_.graph.output_norm, form, thread);
+}
+
 void Pass::run(const Operator& op, int thread) const {
   switch (op.kind) {
     case OperatorKind::Embed:

@@ -13,6 +13,8 @@ class Pass {
 
   // Every thread calls these, in the same order. After `run_layers` the residual holds every token's state.
   void run_layers(int thread) const;
+  // Only what the options' observer asks for: its layers, and the normalized residual at their end.
+  void observe(int thread) const;
   // One operator of the list but the head.
   void run(const Operator& op, int thread) const;
   // Logits of the tokens `rows`, at most a chunk, row i at out + i * stride. This thread's share of the

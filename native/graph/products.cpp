@@ -44,8 +44,11 @@ Activations Products::prepare_rows(const Rows& rows, int cols, const Form& form,
   input.stride = rows.stride;
   if (batch_invariant) input.residual_limit = 0.0f;
   input.batch_invariant = batch_invariant;
-  if (!form.quants && !form.is_adapted()) return input;
   const Range share = rows_to_make(num_tokens(), thread);
+  for (int row = share.begin; row < share.end && form.copy; ++row) {
+    copy_row(form, row, rows.row(row), cols, num_tokens(), thread);
+  }
+  if (!form.quants && !form.is_adapted()) return input;
   for (int row = share.begin; row < share.end && form.quants; ++row) {
     kernels().quantize(rows.row(row), row, input);
   }

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <span>
 
 #include "graph/adapter.h"
 #include "graph/graph.h"
+#include "graph/observed_rows.h"
 #include "graph/part_clock.h"
 #include "graph/plan.h"
 
@@ -37,7 +39,8 @@ struct PassOptions {
   const Adapters* adapters = nullptr;  // the model's
   // Every token as if it came alone; with the threads that it would have alone, to the bit.
   bool batch_invariant = false;
-  PartClock* clock = nullptr;  // counts the time of each part; its first lap is the caller's
+  PartClock* clock = nullptr;              // counts the time of each part; its first lap is the caller's
+  const ObservedRows* observed = nullptr;  // gets the products' inputs
 };
 
 class Products {
@@ -49,6 +52,7 @@ class Products {
     bool batch_invariant = false;  // a residual term in all groups, also in a batch
     // Read it too, as floats: their A x is made with the input.
     std::array<const LowRank*, 3> adapters{};
+    const Rows* copy = nullptr;  // gets the floats, where somebody observes
     bool is_adapted() const { return adapters[0] != nullptr; }
   };
 
@@ -85,6 +89,13 @@ class Products {
   static Form form_for(std::initializer_list<const PackedMatrix*> readers);
   // Adds the adapters that read an input to what is wanted of it.
   static Form adapted(Form form, std::initializer_list<const LowRank*> adapters);
+
+  // Has the rows copied for an observer, where there is one.
+  Form observed(Form form, int layer, ProductInput input) const {
+    if (options_.observed) form.copy = options_.observed->of(layer, input);
+    return form;
+  }
+  const ObservedRows* observed_rows() const { return options_.observed; }
 
   // The input of a product: `make(i, out)` makes row i.
   template <typename Make>
@@ -128,6 +139,11 @@ class Products {
   Range rows_to_make(int num_rows, int thread) const {
     return num_rows == 1 ? Range{0, 1} : share_of(num_rows, thread, num_threads, kTokenBlock);
   }
+  // Of one row every thread has its own copy; the first one's is kept.
+  static void copy_row(const Form& form, int row, const float* values, int cols, int num_rows, int thread) {
+    if (!form.copy || (num_rows == 1 && thread > 0)) return;
+    std::memcpy(form.copy->row(row), values, static_cast<size_t>(cols) * sizeof(float));
+  }
   // A x of the adapters that read `input`, for the rows that this thread has made of it.
   void lower(const Form& form, const Activations& input, Range rows, int thread) const;
   void add_branch(const Norm& norm, int thread) const;
@@ -147,6 +163,7 @@ Activations Products::prepare(int num_rows, int cols, const Form& form, int thre
   for (int row = share.begin; row < share.end; ++row) {
     float* values = form.floats ? target.values(row) : passing;
     make(row, values);
+    copy_row(form, row, values, cols, num_rows, thread);
     if (form.quants) kernels().quantize(values, row, input);
   }
   lower(form, input, share, thread);

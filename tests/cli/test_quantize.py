@@ -136,3 +136,68 @@ def test_results_do_not_get_into_a_file_on_standard_output(folder: Path, tmp_pat
     done = subprocess.run([*command, "/dev/stdout"], check=True, capture_output=True)
     assert done.stdout == out.read_bytes()
     assert b"bits per weight" in done.stderr
+
+
+def write_words(path: Path, num_words: int) -> Path:
+    path.write_text("the cat sat on the mat and said that this was its own hat " * (num_words // 13 + 1))
+    return path
+
+
+@pytest.mark.parametrize("way", ["weighted", "compensated"])
+def test_importance_of_a_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setenv("PHONELM_CACHE", str(tmp_path / "cache"))
+    text, out = write_words(tmp_path / "text.txt", 400), tmp_path / "model.gguf"
+    options = ["--importance", str(text), "-o", str(out), "--json"]
+    result = CliRunner().invoke(app(), [str(folder), *options, *(["--compensate"] * (way == "compensated"))])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert document["calibration"][way] == 7
+    assert document["calibration"]["plain"] == 1
+    assert document["made"]["config"]["text"] == str(text)
+    types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(out).tensors}
+    assert types["blk.0.ffn_up.weight"] == "Q4_0"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--compensate"], "--importance FILE"),
+        (["--calibration-tokens", "1000"], "--importance FILE"),
+        (["--text", "a.txt"], "belong to --sweep"),
+        (["--types", "q4_0"], "belong to --sweep"),
+        (["--sweep"], "--text FILE"),
+        (["--sweep", "--text", "a.txt", "--compensate", "--importance", "b.txt"], "leave --compensate out"),
+        (["--sweep", "--text", "a.txt", "--embedding-type", "f16"], "takes neither"),
+    ],
+)
+def test_options_that_would_do_nothing_are_wrong_usage(
+    folder: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    result = CliRunner().invoke(
+        app(), [str(folder), "-o", str(tmp_path / "out"), *options], env={"COLUMNS": "300"}
+    )
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_writes_table_picture_and_page(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("PHONELM_CACHE", str(tmp_path / "cache"))
+    text, out = write_words(tmp_path / "text.txt", 40), tmp_path / "sweep"
+    command = [str(folder), "--sweep", "--text", str(text), "--types", "q4_0, q8_0", "-o", str(out)]
+    result = CliRunner().invoke(app(), [*command, "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout.splitlines()[-1])
+    assert [row["type"] for row in document["rows"]] == ["source", "q4_0", "q8_0"]
+    assert document["page"] == str(out / "sweep.html")
+    assert {path.name for path in out.iterdir()} == {
+        "sweep.json", "sweep.csv", "sweep.png", "sweep.svg", "sweep.html"
+    }  # fmt: skip
+    again = CliRunner().invoke(app(), command)
+    assert again.exit_code == 0
+    assert again.stdout.splitlines()[-1] == str(out / "sweep.html")

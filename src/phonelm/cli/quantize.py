@@ -40,7 +40,12 @@ def quantize(
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", "--output", help="GGUF file to write; one that is there is replaced."),
+        typer.Option(
+            "--out",
+            "-o",
+            "--output",
+            help="GGUF file to write; one that is there is replaced. With --sweep a folder.",
+        ),
     ],
     type_: Annotated[
         str,
@@ -64,6 +69,45 @@ def quantize(
         bool,
         typer.Option("--allow-requantize", help="Also quantize weights again that have 6 bits or fewer."),
     ] = False,
+    importance: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text, or JSON lines with a field text, that the model reads first: columns whose inputs "
+            "are large get the smaller errors. Take what the model will be used for.",
+        ),
+    ] = None,
+    compensate: Annotated[
+        bool,
+        typer.Option(
+            "--compensate",
+            help="With --importance: round column by column, so that later columns make good what earlier "
+            "ones lost (GPTQ). Takes minutes, and goes on where it was stopped.",
+        ),
+    ] = False,
+    calibration_tokens: Annotated[
+        int | None,
+        typer.Option(min=512, help="Tokens of --importance that are read at most; 16384 if not given."),
+    ] = None,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Measure all types instead: size, speed here, and divergence from the source; with "
+            "--importance in every way. Table, picture and page go into the folder --out; goes on where "
+            "it was stopped.",
+        ),
+    ] = False,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --sweep: text, or JSON lines, to measure on; never the text of --importance.",
+        ),
+    ] = None,
+    types: Annotated[
+        str | None, typer.Option(metavar="TYPE,...", help="With --sweep: only these types.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write a checkpoint or a GGUF file as GGUF of fewer bits, with its tokenizer and chat template.
@@ -72,21 +116,36 @@ def quantize(
     Examples:
       phonelm quantize runs/nano/decay --type q4_k_m -o model.gguf
       phonelm quantize model-f16.gguf --type q5_k_m -o model-q5_k_m.gguf
+      phonelm quantize model-f16.gguf --importance text.txt --compensate -o model-q4_0.gguf
+      phonelm quantize model-f16.gguf --sweep --text other.txt --importance text.txt -o sweep/
     """
+    from phonelm.cli.quantize_sweep import run_sweep
     from phonelm.files import check_writable
     from phonelm.progress import TerminalProgress
 
+    _check_together(sweep, importance, text, types, calibration_tokens, compensate)
+    if sweep:
+        if embedding_type is not None or allow_requantize:
+            raise typer.BadParameter("--sweep takes neither --embedding-type nor --allow-requantize")
+        run_sweep(model, out, text, importance, types, calibration_tokens, json_)
+        return
     check_writable(out)
     results = sys.stderr if _is_stdout(out) else sys.stdout
-    summary = _write(model, out, type_, embedding_type, allow_requantize, TerminalProgress())
+    if importance is not None:
+        summary = _calibrated(
+            model, out, type_, embedding_type, allow_requantize,
+            (importance, compensate, calibration_tokens), TerminalProgress(),
+        )  # fmt: skip
+    else:
+        summary = _write(model, out, type_, embedding_type, allow_requantize, TerminalProgress())
     if json_:
         print(json.dumps(summary), file=results)
         return
-    types = ", ".join(f"{count} {name}" for name, count in summary["types"].items())
+    counts = ", ".join(f"{count} {name}" for name, count in summary["types"].items())
     print(
         f"{summary['file']}: {summary['file_bytes'] / 1e6:.1f} MB, "
         f"{summary['bits_per_weight']:.2f} bits per weight, "
-        f"{summary['num_parameters'] / 1e6:.1f} M parameters ({types})",
+        f"{summary['num_parameters'] / 1e6:.1f} M parameters ({counts})",
         file=results,
     )
 
@@ -106,6 +165,39 @@ def _write(
     if folder.is_dir() and not (folder / "model.gguf").is_file():
         return convert_checkpoint(folder, out, type_, embedding_type, progress)
     return requantize_gguf(resolve(model), out, type_, embedding_type, progress, allow_requantize)
+
+
+def _calibrated(
+    model: str,
+    out: Path,
+    type_: str,
+    embedding_type: str | None,
+    allow_requantize: bool,
+    text: tuple[Path, bool, int | None],
+    progress: Progress,
+) -> dict[str, Any]:
+    from phonelm.engine.calibration import CalibrationOptions, quantize_calibrated
+
+    path, compensate, tokens = text
+    options = CalibrationOptions(path, compensate, tokens or CalibrationOptions.tokens)
+    return quantize_calibrated(model, out, type_, options, embedding_type, progress, allow_requantize)
+
+
+def _check_together(
+    sweep: bool,
+    importance: Path | None,
+    text: Path | None,
+    types: str | None,
+    calibration_tokens: int | None,
+    compensate: bool,
+) -> None:
+    """Refuse options that would do nothing."""
+    if not sweep and (text is not None or types is not None):
+        raise typer.BadParameter("--text and --types belong to --sweep; add it, or leave them out")
+    if importance is None and (compensate or calibration_tokens is not None):
+        raise typer.BadParameter("--compensate and --calibration-tokens need a text; add --importance FILE")
+    if sweep and compensate:
+        raise typer.BadParameter("--sweep measures every way; leave --compensate out")
 
 
 def _is_stdout(out: Path) -> bool:

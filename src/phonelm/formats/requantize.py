@@ -30,6 +30,8 @@ from phonelm.progress import Progress
 
 _ROLES: dict[str, Role] = {"token_embd.weight": "embedding", "output.weight": "head"}
 _DROPPED = ("general.alignment", "split.no", "split.count", "split.tensors.count")
+Encode = Callable[[str, NDArray[np.float32], str], NDArray[np.uint8]]
+"""The bytes of a matrix, uint8 [rows, bytes of a row], from its name, float32 values and type."""
 _ENOUGH_BITS = 7
 """Weights of fewer bits are not quantized a second time unless that is asked for: the errors add up."""
 
@@ -41,10 +43,12 @@ def requantize_gguf(
     embedding_type: str | None = None,
     progress: Progress | None = None,
     allow_requantize: bool = False,
+    encode: Encode | None = None,
 ) -> dict[str, Any]:
     """Write a GGUF model, in one file or in parts, with its matrices as `kind` says, one in memory at a time.
 
     Types as in `convert_checkpoint`. Vectors, and matrices that are of their type already, are copied.
+    `encode` rounds a matrix, given its name, values [rows, columns] and type; `quantize` if not given.
     Returns its summary. Raises `ValueError` for a file that the runtime cannot read, for weights of 6 bits or
     fewer that would be quantized again without `allow_requantize`, and for an output that is the input.
     """
@@ -57,7 +61,7 @@ def requantize_gguf(
         _check_precision(Path(path), source.tensors, plan)
     progress.line(f"converting {path} to {kind}")
     with progress.bar("quantize", sum(planned.tensor.size for planned in plan)) as advance:
-        tensors = _lazy_tensors(source.tensors, plan, advance)
+        tensors = _lazy_tensors(source.tensors, plan, advance, encode or _plain)
         num_bytes = write_gguf(
             out, _metadata(source, kind), tensors, lambda written: check_written(written, config)
         )
@@ -125,17 +129,26 @@ def _metadata(source: StoredModel, kind: str) -> dict[str, Any]:
 
 
 def _lazy_tensors(
-    tensors: Sequence[StoredTensor], plan: Sequence[PlannedTensor], advance: Callable[[float], None]
+    tensors: Sequence[StoredTensor],
+    plan: Sequence[PlannedTensor],
+    advance: Callable[[float], None],
+    encode: Encode,
 ) -> Iterator[tuple[str, LazyTensor]]:
     for tensor, planned in zip(tensors, plan, strict=True):
-        yield tensor.name, _lazy(tensor, planned, advance)
+        yield tensor.name, _lazy(tensor, planned, advance, encode)
 
 
-def _lazy(tensor: StoredTensor, planned: PlannedTensor, advance: Callable[[float], None]) -> LazyTensor:
+def _plain(_name: str, values: NDArray[np.float32], type: str) -> NDArray[np.uint8]:
+    return quantize(values, type)
+
+
+def _lazy(
+    tensor: StoredTensor, planned: PlannedTensor, advance: Callable[[float], None], encode: Encode
+) -> LazyTensor:
     def make() -> NDArray[np.uint8]:
         data = tensor.read()
         if planned.stored != tensor.type:
-            data = quantize(dequantize(data, tensor.type), planned.stored)
+            data = encode(tensor.name, dequantize(data, tensor.type), planned.stored)
         advance(planned.tensor.size)
         return data
 

@@ -17,14 +17,13 @@ Rounding = Callable[[Floats], Floats]
 """Replaces numbers by the nearest levels, in place where it can."""
 
 
-def symmetric_scale(values: Floats, round_levels: Rounding, ends: Iterable[float]) -> Floats:
-    """Scale s [groups] of `values` [columns, groups] that minimizes sum x^2 (x - s q)^2.
+def symmetric_scale(values: Floats, weights: Floats, round_levels: Rounding, ends: Iterable[float]) -> Floats:
+    """Scale s [groups] that minimizes sum w (x - s q)^2 over `values` and `weights` [columns, groups].
 
     `ends` are the levels, of fractions too, that the number of largest magnitude is tried at.
     """
     largest = np.take_along_axis(values, np.abs(values).argmax(axis=0, keepdims=True), axis=0)[0]
     inverse = reciprocal(largest)
-    weights = values * values
     weighted = weights * values
     scale, best = np.zeros_like(inverse), np.zeros_like(inverse)
     for end in ends:
@@ -40,13 +39,14 @@ def symmetric_scale(values: Floats, round_levels: Rounding, ends: Iterable[float
 
 
 def scale_and_minimum(
-    values: Floats, weights: Floats, highest: int, ends: Iterable[float]
+    values: Floats, weights: Floats, highest: int, ends: Iterable[float], most_offset: float = 0.0
 ) -> tuple[Floats, Floats]:
-    """Scale s and minimum -m, both [groups] and s, m >= 0, that minimize sum w (x - s q + m)^2.
+    """Scale s >= 0 and minimum -m >= -`most_offset`, both [groups], that minimize sum w (x - s q + m)^2.
 
     Levels q are 0 to `highest`; `ends` are the levels, of fractions too, that the range is stretched to.
+    `most_offset` is 0, so that 0 is always within the range, or infinite.
     """
-    low = np.minimum(values.min(axis=0), np.float32(0))
+    low = np.minimum(values.min(axis=0), np.float32(most_offset))
     above = values - low
     inverse = reciprocal(above.max(axis=0))
     weighted = weights * values
@@ -58,7 +58,7 @@ def scale_and_minimum(
         np.minimum(levels, np.float32(highest), out=levels)
         scaled = weights * levels
         sum_l, sum_ll, sum_xl = scaled.sum(axis=0), _sum(scaled, levels), _sum(weighted, levels)
-        step, offset = _fit(sum_w, sum_x, sum_l, sum_ll, sum_xl)
+        step, offset = _fit(sum_w, sum_x, sum_l, sum_ll, sum_xl, most_offset)
         # The squared error without sum w x^2, turned round.
         gain = 2 * (step * sum_xl + offset * sum_x)
         gain -= step * step * sum_ll + 2 * step * offset * sum_l + offset * offset * sum_w
@@ -70,15 +70,15 @@ def scale_and_minimum(
 
 
 def _fit(
-    sum_w: Floats, sum_x: Floats, sum_l: Floats, sum_ll: Floats, sum_xl: Floats
+    sum_w: Floats, sum_x: Floats, sum_l: Floats, sum_ll: Floats, sum_xl: Floats, most_offset: float
 ) -> tuple[Floats, Floats]:
-    """The line x = step q + offset of least weighted squares, its offset at most 0."""
+    """The line x = step q + offset of least weighted squares, its offset at most `most_offset`."""
     spread = sum_w * sum_ll - sum_l * sum_l
     inverse = reciprocal(spread)
     step = (sum_w * sum_xl - sum_x * sum_l) * inverse
     offset = (sum_ll * sum_x - sum_l * sum_xl) * inverse
     # Where all levels are nearly equal, the difference above is mostly rounding.
-    through_zero = (offset >= 0) | (spread <= np.float32(1e-5) * sum_w * sum_ll)
+    through_zero = (offset >= most_offset) | (spread <= np.float32(1e-5) * sum_w * sum_ll)
     step = np.where(through_zero, sum_xl * reciprocal(sum_ll), step)
     return step, np.where(through_zero, np.float32(0), offset)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from phonelm.formats.blocks.floats import Bytes, Floats, half, pack_bits, reciprocal, single, unpack_bits
+from phonelm.formats.blocks.grids import Grid, GridType, Pack, spread
 
 _BLOCK = 32
 
@@ -110,6 +111,37 @@ def _levels(nibbles: Bytes, fifth_bits: Bytes | None = None) -> Floats:
     return levels.astype(np.float32)
 
 
+def _pack_grid(fifth_bit: bool) -> Pack:
+    """Writes the float16 numbers of a block, then the fifth bits where there are any, then the nibbles."""
+
+    def pack(grid: Grid, levels: Bytes, out: Bytes) -> None:
+        scales = np.hstack(grid.stored)
+        num_bytes = scales.shape[1]
+        out[:, :num_bytes] = scales
+        if fifth_bit:
+            out[:, num_bytes : num_bytes + 4] = _fifth_bits(levels)
+        out[:, -_BLOCK // 2 :] = _nibbles(levels & np.uint8(15))
+
+    return pack
+
+
+def _symmetric(name: str, zero: int) -> GridType:
+    ends = (*spread(-zero - 0.9, -zero + 0.9), *spread(zero - 1.5, zero + 0.5))
+    return GridType(name, _BLOCK, _BLOCK, -zero, zero - 1, ends, _pack_grid(zero > 8))
+
+
+def _affine(name: str, highest: int) -> GridType:
+    return GridType(
+        name, _BLOCK, _BLOCK, 0, highest, spread(highest - 1.5, highest + 1.0), _pack_grid(highest > 15)
+    )
+
+
+SIMPLE_GRIDS = {
+    "q4_0": _symmetric("Q4_0", 8),
+    "q4_1": _affine("Q4_1", 15),
+    "q5_0": _symmetric("Q5_0", 16),
+    "q5_1": _affine("Q5_1", 31),
+}
 SIMPLE_ENCODERS: dict[str, Callable[[Floats, Bytes], None]] = {
     "q8_0": _encode_q8_0,
     "q4_0": _encode_q4_0,
