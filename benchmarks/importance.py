@@ -80,13 +80,13 @@ def measured(args: argparse.Namespace, programs: dict[str, Path], folder: Path) 
     rows = []
     for kind in args.types:
         for way in args.ways:
-            print(f"{kind} {way}", file=sys.stderr)
             out, started = folder / "out.gguf", time.perf_counter()
             ways[way](kind, out)
             seconds = time.perf_counter() - started
             size = {"mb": round(out.stat().st_size / 1e6, 1), "seconds": round(seconds, 1)}
             differences = _compared(reference, quantize.logits(out, windows))
             rows.append({"type": kind, "way": way, **size, **differences})
+            print(f"{kind} {way}: KL {differences['kl']:.4f}, {seconds:.0f} s", file=sys.stderr)
     return rows
 
 

@@ -71,6 +71,16 @@ def test_near_the_best_of_all_scales() -> None:
     assert found.sum() <= 1.03 * best.sum()
 
 
+@pytest.mark.parametrize("type", ["q4_1", "q4_k"])
+def test_columns_that_outweigh_all_others(type: str) -> None:
+    """As a few tokens' enormous inputs make them: sums of squares cancel, and chance must not decide."""
+    values, squares = matrix(64, 10), np.ones(512)
+    squares[7::32] = 1e6
+    weights = column_weights(squares)
+    plain = errors(values, quantize(values, type), type, weights).sum()
+    assert errors(values, quantize_weighted(values, type, weights), type, weights).sum() < 0.12 * plain
+
+
 def test_rows_do_not_depend_on_each_other() -> None:
     values, weights = matrix(600, 6), column_weights(np.random.default_rng(7).lognormal(0, 1, 512))
     together = quantize_weighted(values, "q4_k", weights)

@@ -119,7 +119,7 @@ def _round_block(
     """
     scale = np.diag(factor)
     weights = np.broadcast_to((1 / np.square(scale))[places], columns.T.shape)
-    grid = type.fit(np.ascontiguousarray(columns[places].T), np.ascontiguousarray(weights))
+    grid = type.fit(np.ascontiguousarray(columns[places].T), np.ascontiguousarray(weights), in_double=True)
     groups = np.argsort(places) // type.size
     levels = np.empty_like(columns)
     losses = np.empty_like(columns)

@@ -75,7 +75,7 @@ def quantize_weighted(array: Floats, type: str, weights: Floats) -> Bytes:
 
 def _encode(blocks: Floats, weights: Floats, name: str, out: Bytes) -> None:
     type = GRIDS[name]
-    grid = type.fit(blocks, weights)
+    grid = type.fit(blocks, weights, in_double=True)
     type.encode(type.round(blocks, grid), grid, out)
     plain = np.empty_like(out)
     BLOCK_ENCODERS[name](blocks, plain)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phonelm.formats.blocks.floats import Bytes, Floats, half, reciprocal, require_within, single
 from phonelm.formats.blocks.scale_search import Rounding, scale_and_minimum, symmetric_scale
@@ -43,16 +45,20 @@ class GridType:
     rounding: Rounding | None = None
     """To the nearest level, where levels are not all whole numbers from `lowest` to `highest`."""
 
-    def fit(self, blocks: Floats, weights: Floats) -> Grid:
+    def fit(self, blocks: Floats, weights: Floats, in_double: bool = False) -> Grid:
         """Scales of [blocks, columns] that make the error, squared and weighted, small.
 
-        Raises `ValueError` for numbers that are not finite in the type.
+        Where weights differ by orders of size, sums must be made `in_double`. Raises `ValueError` for numbers
+        that are not finite in the type.
         """
         require_within(blocks, max(self.highest, -self.lowest) * max(self.most_step, 1), self.name)
-        values, weights = side_by_side(blocks, self.size), side_by_side(weights, self.size)
+        values: NDArray[Any] = side_by_side(blocks, self.size)
+        of_values: NDArray[Any] = side_by_side(weights, self.size)
+        if in_double:
+            values, of_values = values.astype(np.float64), of_values.astype(np.float64)
         # Numbers that are nearly zero have infinite reciprocals, and then no scale is better than 0.
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            return self._symmetric(values, weights) if self.lowest else self._affine(values, weights)
+            return self._symmetric(values, of_values) if self.lowest else self._affine(values, of_values)
 
     def round(self, blocks: Floats, grid: Grid) -> Floats:
         """The nearest levels of [blocks, columns], from `lowest` to `highest`."""

@@ -13,6 +13,8 @@ import numpy as np
 
 from phonelm.formats.blocks.floats import Floats, reciprocal
 
+_LEAST_SPREAD = {4: 1e-5, 8: 1e-13}
+"""Of levels, by the bytes of a number: below it their differences are mostly rounding."""
 Rounding = Callable[[Floats], Floats]
 """Replaces numbers by the nearest levels, in place where it can."""
 
@@ -78,7 +80,8 @@ def _fit(
     step = (sum_w * sum_xl - sum_x * sum_l) * inverse
     offset = (sum_ll * sum_x - sum_l * sum_xl) * inverse
     # Where all levels are nearly equal, the difference above is mostly rounding.
-    through_zero = (offset >= most_offset) | (spread <= np.float32(1e-5) * sum_w * sum_ll)
+    least = spread.dtype.type(_LEAST_SPREAD[spread.dtype.itemsize])
+    through_zero = (offset >= most_offset) | (spread <= least * sum_w * sum_ll)
     step = np.where(through_zero, sum_xl * reciprocal(sum_ll), step)
     return step, np.where(through_zero, np.float32(0), offset)
 
