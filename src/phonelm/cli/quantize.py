@@ -32,6 +32,7 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str | None], str | None]:
 
 
 def quantize(
+    call: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -125,8 +126,11 @@ def quantize(
 
     _check_together(sweep, importance, text, types, calibration_tokens, compensate)
     if sweep:
-        if embedding_type is not None or allow_requantize:
-            raise typer.BadParameter("--sweep takes neither --embedding-type nor --allow-requantize")
+        given = call.get_parameter_source("type_")
+        if embedding_type is not None or allow_requantize or (given and given.name == "COMMANDLINE"):
+            raise typer.BadParameter(
+                "--sweep takes neither --type nor --embedding-type nor --allow-requantize; give --types"
+            )
         run_sweep(model, out, text, importance, types, calibration_tokens, json_)
         return
     check_writable(out)
