@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 NATIVE := $(shell find native -type f -not -name '*.py' -not -path 'native/fuzz/*')
 NINJA_JOBS ?= 2
 
-.PHONY: install demo check test bench cli arm wheel fuzz format lint native-check cross-check clean
+.PHONY: install demo check test bench cli arm wheel fuzz format lint native-check cross-check test-fast test-slow clean
 
 install: $(INSTALLED)
 
@@ -80,7 +80,13 @@ test: install lint native-check cross-check fuzz
 	for name in smollm2-135m-instruct gemma-3-270m; do \
 		$(BIN)/phonelm pull $$name || echo "no real model $$name: its tests will skip"; \
 	done
-	$(BIN)/pytest -m "slow or not slow" --durations=15
+	$(MAKE) --jobs=2 test-fast test-slow
+
+# One after the other they would take half as long again: many of both wait, or compute on one core.
+test-fast:
+	$(BIN)/pytest -m "not slow" --durations=15
+test-slow:
+	$(BIN)/pytest -m slow -p no:cacheprovider --durations=15
 
 # Sets the other runtimes up on first use: llama.cpp is built from source, which takes minutes.
 bench: install

@@ -34,7 +34,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "support": " Plants take in a gas.",
         }
     ],
-    "boolq": [{"question": "is ice water", "answer": "True", "passage": "Ice is frozen water."}],
+    "boolq": [{"question": "is ice water", "answer": True, "passage": "Ice is frozen water."}],
     "arc_easy": [
         {"id": "a", "query": "Question: Is it hot?\nAnswer:", "choices": ["yes", "no", "maybe"], "gold": 1},
     ],

@@ -106,7 +106,7 @@ def task_on_rows(name: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _boolq(row: Row) -> Row:
-    return {"question": row["question"], "passage": row["passage"], "label": int(row["answer"] == "True")}
+    return {"question": row["question"], "passage": row["passage"], "label": int(bool(row["answer"]))}
 
 
 def _arc(row: Row) -> Row:

@@ -41,7 +41,7 @@ def _sciq(row: Row) -> Form:
 
 def _boolq(row: Row) -> Form:
     context = f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:"
-    return Form.of(context, ["no", "yes"], int(str(row["answer"]) == "True"))
+    return Form.of(context, ["no", "yes"], int(bool(row["answer"])))
 
 
 def _arc(row: Row) -> Form:
