@@ -25,7 +25,7 @@ _EXTRA_OF = {
     "datasets": "train",
     "huggingface_hub": "train",
     "pyarrow": "eval",
-    "lm_eval": "eval",
+    "lm_eval": "harness",
     "zstandard": "train",
     "matplotlib": "report",
     "llguidance": "grammar",
