@@ -33,6 +33,8 @@ def _growing(start: str, step: str, use: str = "") -> str:
         "{{ 'x' * 10 ** 9 }}",
         "{{ [1] * 10 ** 9 }}",
         "{{ '%1000000000d' % 1 }}",
+        "{{ '%1000000000d' is divisibleby 1 }}",
+        "{{ '%1000000000d' is even }}{{ '%1000000000d' is odd }}",
         "{{ '%*d' % (10 ** 9, 1) }}",
         "{{ '%.1000000000f' | format(1.5) }}",
         "{{ '{:1000000000}'.format(1) }}",
@@ -61,6 +63,8 @@ def _growing(start: str, step: str, use: str = "") -> str:
         _growing("[1]", "{% set ns.x = [ns.x, ns.x] %}", "{{ ns.x | tojson }}"),
         _growing("[1]", "{% set ns.x = [ns.x, ns.x] %}", "{{ ns.x | string | length }}"),
         _growing("[1]", "{% set ns.x = [ns.x, ns.x] %}", "{{ 'x' ~ ns.x }}"),
+        _growing("[1]", "{% set ns.x = [ns.x, ns.x] %}", "{{ ns.x is lower }}"),
+        _growing("[1]", "{% set ns.x = [ns.x, ns.x] %}", "{{ ns.x is upper }}"),
         _growing("[1]", "{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}", "{{ ns.x == ns.y }}"),
         _growing(
             "[1]", "{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}", "{{ ns.x is eq ns.y }}"

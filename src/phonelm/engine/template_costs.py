@@ -34,7 +34,12 @@ _COMPARING = frozenset(["dictsort", "groupby", "max", "min", "sort", "unique"])
 # Nothing that a prompt needs, and quadratic in a long text.
 _WITHOUT = frozenset(["pprint", "striptags", "urlize", "wordwrap", "xmlattr"])
 FILTER_NAMES = frozenset(FILTERS) - _WITHOUT
-COMPARING_TESTS = frozenset(name for name, test in TESTS.items() if test.__module__ == "_operator") | {"in"}
+READING_TESTS = frozenset(name for name, test in TESTS.items() if test.__module__ == "_operator") | {
+    *("in", "lower", "upper"),
+}
+"""Tests that read their values to the leaves."""
+DIVIDING_TESTS = frozenset(["divisibleby", "even", "odd"])
+"""Tests that compute `value % number`, which formats a text."""
 
 
 def spend_on_operator(meter: Meter, operator: str, left: Any, right: Any) -> None:

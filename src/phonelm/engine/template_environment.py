@@ -25,9 +25,10 @@ from jinja2.utils import Namespace
 
 from phonelm.engine.template_compiler import SPEND, SPEND_ON, SPEND_ON_TOP, MeteredGenerator
 from phonelm.engine.template_costs import (
-    COMPARING_TESTS,
+    DIVIDING_TESTS,
     FILTER_NAMES,
     LAZY_FILTERS,
+    READING_TESTS,
     spend_on_filter,
     spend_on_method,
     spend_on_operator,
@@ -58,7 +59,8 @@ def new_environment() -> ImmutableSandboxedEnvironment:
     filters = {**environment.filters, "tojson": _to_json}
     environment.filters = {name: _metered_filter(name, filters[name]) for name in FILTER_NAMES}
     environment.filters |= {SPEND: _spend, SPEND_ON: _spend_on, SPEND_ON_TOP: _spend_on_top}
-    environment.tests |= {name: _metered_test(name) for name in COMPARING_TESTS}
+    environment.tests |= {name: _metered_test(name) for name in READING_TESTS}
+    environment.tests |= {name: _metered_division(name) for name in DIVIDING_TESTS}
     del environment.globals["lipsum"]
     environment.globals["dict"] = _new_dict
     environment.globals["namespace"] = _Namespace
@@ -190,6 +192,17 @@ def _metered_test(name: str) -> Callable[..., Any]:
     def metered(context: _Context, *args: Any) -> Any:
         context.meter.spend_on(*args)
         return function(*args)
+
+    return metered
+
+
+def _metered_division(name: str) -> Callable[..., Any]:
+    function: Any = TESTS[name]
+
+    @pass_context
+    def metered(context: _Context, value: Any, *numbers: Any) -> Any:
+        spend_on_operator(context.meter, "%", value, numbers[0] if numbers else 2)
+        return function(value, *numbers)
 
     return metered
 
