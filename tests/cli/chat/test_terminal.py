@@ -124,14 +124,15 @@ def test_lines_that_go_on_and_earlier_questions(start: Start, chatty_gguf: Path,
 
 def test_ctrl_c_drops_what_was_typed(start: Start, chatty_gguf: Path, tmp_path: Path) -> None:
     terminal = start(chatty_gguf, "-n", 1, "--temperature", 0)
-    terminal.wait_for("> ")
+    terminal.wait_for(PASTE_ON)
     terminal.type('"""unfinished\r')
     terminal.wait_for(". ")
     terminal.type("\x03")
     terminal.wait_for("/help lists")
-    terminal.wait_for("> ")
+    terminal.wait_for(PASTE_ON)
     terminal.type("/tokens\r")
     terminal.wait_for("0 tokens of a context of 96")
+    terminal.wait_for(PASTE_ON)
     terminal.type("\x04")
     assert terminal.process.wait(timeout=20) == 0
 
