@@ -20,6 +20,7 @@ import numpy as np
 from measures.prompts import random_ids
 
 from phonelm import _native
+from phonelm.devices import machine_record
 from phonelm.engine import Model, load
 from phonelm.formats import write_gguf
 
@@ -41,7 +42,7 @@ def main() -> None:
         adapter = Path(folder) / "random.gguf"
         write_random_adapter(adapter, model, args.rank)
         document = measured(model, adapter, args)
-    info = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    info = machine_record()
     print(json.dumps({"machine": info, **vars(args), **document}, indent=2))
 
 

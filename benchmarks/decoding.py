@@ -26,6 +26,7 @@ from typing import Any
 from measures import models, tables
 
 from phonelm import Grammar, Model, _native, load
+from phonelm.devices import machine_record
 from phonelm.engine import Constraint, Generation
 from phonelm.files import provenance
 
@@ -62,7 +63,7 @@ def main() -> int:
     for name, path in paths.items():
         with load(path, num_threads=args.threads) as model:
             rows += measured(model, name, args.generate, args.rounds)
-    machine = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    machine = machine_record()
     document = {"made": provenance(config=vars(args)), "machine": machine, "rows": rows}
     tables.show_decoding(document, on_stderr=args.json)
     if args.json:

@@ -16,16 +16,17 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from peers import environment, llama_cpp, llama_cpp_build
+from peers import environment
+from peers.llama_cpp_programs import output_of, program
 from quantize import MODEL, write_source
 
-from phonelm import _native, load
+from phonelm import load
+from phonelm.devices import machine_record
 from phonelm.engine import Model, resolve
 from phonelm.evaluate import Comparison, Window, compare
 from phonelm.evaluate.texts import text_of
@@ -50,13 +51,13 @@ Row = dict[str, Any]
 def main() -> int:
     args = _arguments()
     try:
-        program = args.llama_perplexity or _peer_program(args.environments)
+        tool = args.llama_perplexity or program("llama-perplexity", args.environments)
         with temporary_folder() as folder:
-            rows = measured(args, program, Path(folder))
+            rows = measured(args, tool, Path(folder))
     except (ValueError, OSError, environment.SetupError) as error:
         print(error, file=sys.stderr)
         return 1
-    info = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    info = machine_record()
     config = {key: str(value) for key, value in vars(args).items()}
     show(rows, sys.stderr if args.json else sys.stdout)
     if args.json:
@@ -75,7 +76,7 @@ def measured(args: argparse.Namespace, program: Path, folder: Path) -> list[Row]
         str(program), "-f", str(text), "-c", str(args.context), "--chunks", str(args.chunks),
         "-t", str(args.threads), "--kl-divergence-base", str(base),
     ]  # fmt: skip
-    _output([*command, "-m", str(source)])
+    output_of([*command, "-m", str(source)])
     rows = []
     with load(source, num_threads=args.threads) as reference:
         windows = chunks(reference, text.read_text(encoding="utf-8"), args.context, args.chunks)
@@ -87,7 +88,7 @@ def measured(args: argparse.Namespace, program: Path, folder: Path) -> list[Row]
             with load(file, num_threads=args.threads) as model:
                 ours = compare(reference, model, windows)
             between = time.perf_counter()
-            theirs = figures(_output([*command, "-m", str(file), "--kl-divergence"]))
+            theirs = figures(output_of([*command, "-m", str(file), "--kl-divergence"]))
             ended = time.perf_counter()
             rows.append({
                 "type": kind,
@@ -156,21 +157,6 @@ def _text(paths: list[Path]) -> str:
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name] for name in sorted(topics)).rstrip()
-
-
-def _peer_program(folder: Path) -> Path:
-    place = environment.ready(llama_cpp.PLAIN, folder)
-    program = place / llama_cpp_build.PROGRAMS / "llama-perplexity"
-    if not program.is_file():
-        raise ValueError(f"{place} was built without llama-perplexity; delete it, to have it built anew")
-    return program
-
-
-def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"llama-perplexity ended with {done.returncode}: {done.stderr.strip()[-200:]}")
-    return done.stdout + done.stderr
 
 
 def _arguments() -> argparse.Namespace:

@@ -25,6 +25,7 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 
 from phonelm import _native, load
+from phonelm.devices import machine_record
 from phonelm.engine import resolve
 from phonelm.evaluate.harness import run_harness, task_on_rows
 from phonelm.evaluate.run import Options, evaluate
@@ -52,7 +53,7 @@ def main() -> int:
         for kind, file in files.items():
             rows.append(_compared(task, kind, file, theirs, args.limit))
             _show(rows[-1])
-    info = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    info = machine_record()
     document = {"made": provenance(config={k: str(v) for k, v in vars(args).items()}), "machine": info}
     if args.json:
         print(json.dumps({**document, "rows": rows}))

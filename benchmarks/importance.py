@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,9 +27,11 @@ from typing import Any
 import numpy as np
 import quantize
 from numpy.typing import NDArray
-from peers import environment, llama_cpp, llama_cpp_build
+from peers import environment
+from peers.llama_cpp_programs import output_of, program
 
 from phonelm import _native, load
+from phonelm.devices import machine_record
 from phonelm.engine import resolve
 from phonelm.engine.calibration import CalibrationOptions, quantize_calibrated
 from phonelm.evaluate import kl_divergence
@@ -52,7 +53,7 @@ Logits = NDArray[np.float32]
 def main() -> int:
     args = _arguments()
     try:
-        programs = _programs(args)
+        programs = {name: program(name, args.environments, args.programs) for name in PROGRAMS}
         with temporary_folder() as folder:
             rows = measured(args, programs, Path(folder))
     except (ValueError, OSError, environment.SetupError) as error:
@@ -61,7 +62,7 @@ def main() -> int:
     bars = held_bars(rows)
     show(rows, bars, sys.stderr if args.json else sys.stdout)
     if args.json:
-        info = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+        info = machine_record()
         config = {key: str(value) for key, value in vars(args).items()}
         print(json.dumps({"made": provenance(config=config), "machine": info, "rows": rows, "bars": bars}))
     return 0
@@ -102,7 +103,7 @@ def _ways(
         chunks = str(args.calibration_tokens // WINDOW)
         options = ["-c", str(WINDOW), "--chunks", chunks, "-t", str(args.threads), "--no-ppl"]
         if not matrix.is_file():
-            _run(
+            output_of(
                 [
                     str(programs["llama-imatrix"]),
                     "-m",
@@ -114,7 +115,9 @@ def _ways(
                     *options,
                 ]
             )
-        _run([str(programs["llama-quantize"]), "--imatrix", str(matrix), str(source), str(out), kind.upper()])
+        output_of(
+            [str(programs["llama-quantize"]), "--imatrix", str(matrix), str(source), str(out), kind.upper()]
+        )
 
     return {
         "plain": lambda kind, out: requantize_gguf(source, out, kind),
@@ -160,25 +163,6 @@ def show(rows: Sequence[Row], bars: dict[str, dict[str, bool]], stream: Any) -> 
     for kind, held in bars.items():
         for bar, holds in held.items():
             print(f"{kind}: {bar}: {'yes' if holds else 'NO'}", file=stream)
-
-
-def _programs(args: argparse.Namespace) -> dict[str, Path]:
-    folder = args.programs
-    if folder is None:
-        folder = environment.ready(llama_cpp.PLAIN, args.environments) / llama_cpp_build.PROGRAMS
-    found = {name: folder / name for name in PROGRAMS}
-    for name, path in found.items():
-        if not path.is_file():
-            raise ValueError(f"{folder} has no {name}; delete its environment, to have it built anew")
-    return found
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(
-            f"{Path(command[0]).name} ended with {done.returncode}: {done.stderr.strip()[-200:]}"
-        )
 
 
 def _arguments() -> argparse.Namespace:

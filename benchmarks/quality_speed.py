@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phonelm import _native, load
+from phonelm import load
+from phonelm.devices import machine_record
 from phonelm.engine import resolve
 from phonelm.evaluate.run import Options, evaluate, group_means
 from phonelm.evaluate.scorers import RuntimeScorer
@@ -30,7 +31,6 @@ from phonelm.evaluate.tasks import tasks_of
 from phonelm.files import cache_folder, provenance
 from phonelm.formats import requantize_gguf
 from phonelm.progress import TerminalProgress
-from phonelm.report.evaluation_figure import write_picture
 from phonelm.report.style import SAFE, Picture, render
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def main() -> int:
         for family, kind, file in _files(given):
             rows.append(_measured(family, kind, file, args))
             _show(rows[-1:], on_stderr=True)
-    info = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    info = machine_record()
     document = {"made": provenance(config={k: str(v) for k, v in vars(args).items()}), "machine": info}
     _show(rows, on_stderr=args.json)
     if args.json:
         print(json.dumps({**document, "rows": rows}))
     if args.picture:
-        write_picture(quality_figure(rows, str(info["model"])), args.picture)
+        quality_figure(rows, str(info["model"])).write(args.picture)
     return 0
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -24,9 +23,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from peers import environment, llama_cpp, llama_cpp_build
+from peers import environment
+from peers.llama_cpp_programs import output_of, program
 
 from phonelm import _native, load
+from phonelm.devices import machine_record
 from phonelm.engine import resolve
 from phonelm.evaluate import kl_divergence
 from phonelm.files import cache_folder, provenance, temporary_folder
@@ -43,13 +44,13 @@ Row = dict[str, Any]
 def main() -> int:
     args = _arguments()
     try:
-        program = args.llama_quantize or _peer_program(args.environments)
+        tool = args.llama_quantize or program("llama-quantize", args.environments)
         with temporary_folder() as folder:
-            rows = measured(args, program, Path(folder))
+            rows = measured(args, tool, Path(folder))
     except (ValueError, OSError, environment.SetupError) as error:
         print(error, file=sys.stderr)
         return 1
-    info = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    info = machine_record()
     config = {key: str(value) for key, value in vars(args).items()}
     document = {"made": provenance(config=config), "machine": info, "rows": rows}
     show(rows, sys.stderr if args.json else sys.stdout)
@@ -73,7 +74,7 @@ def measured(args: argparse.Namespace, program: Path, folder: Path) -> list[Row]
         started = time.perf_counter()
         summary = requantize_gguf(source, ours, kind)
         between = time.perf_counter()
-        _run([str(program), str(source), str(theirs), kind.upper()])
+        output_of([str(program), str(source), str(theirs), kind.upper()])
         ended = time.perf_counter()
         rows.append({
             "type": kind,
@@ -132,20 +133,6 @@ def show(rows: Sequence[Row], stream: Any) -> None:
 def _bits_per_weight(path: Path, num_parameters: int) -> float:
     total = sum(int(tensor["num_bytes"]) for tensor in _native.read_tensors(str(path)))
     return round(8 * total / num_parameters, 3)
-
-
-def _peer_program(folder: Path) -> Path:
-    place = environment.ready(llama_cpp.PLAIN, folder)
-    program = place / llama_cpp_build.PROGRAMS / "llama-quantize"
-    if not program.is_file():
-        raise ValueError(f"{place} was built without llama-quantize; delete it, to have it built anew")
-    return program
-
-
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"llama-quantize ended with {done.returncode}: {done.stderr.strip()[-200:]}")
 
 
 def _arguments() -> argparse.Namespace:

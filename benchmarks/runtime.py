@@ -33,6 +33,7 @@ from measures.settings import Settings
 from peers import PEERS
 
 from phonelm import _native
+from phonelm.devices import machine_record
 from phonelm.files import provenance
 
 SECTIONS = ("peers", "threads", "load", "scoring", "sparse")
@@ -92,7 +93,7 @@ def _measured(args: argparse.Namespace, paths: dict[str, Path]) -> dict[str, Any
     sections = _run_sections(args, paths, settings, outcome)
     return {
         "made": provenance(config=config),
-        "machine": {key: value for key, value in info.items() if key != "flags"},
+        "machine": machine_record(),
         "rows": outcome.rows,
         "left_out": outcome.left_out,
         "checks": outcome.checks,

@@ -28,6 +28,7 @@ import numpy as np
 from measures.prompts import random_ids
 
 from phonelm import _native
+from phonelm.devices import machine_record
 from phonelm.engine import Model, load
 from phonelm.evaluate import kl_divergence
 from phonelm.files import provenance
@@ -48,8 +49,7 @@ def main() -> int:
     names = args.only.split(",")
     if unknown := [name for name in names if name not in SECTIONS]:
         parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
-    info = _native.cpu_info()
-    machine = {key: value for key, value in info.items() if key != "flags"}
+    machine = machine_record()
     document: dict[str, Any] = {"made": provenance(config=vars(args)), "machine": machine}
     if not args.json:
         print(f"machine: {json.dumps(machine)}")

@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from phonelm import _native
+from phonelm.devices import machine_record
 from phonelm.files import provenance
 
 COMMAND = [sys.executable, "-c", "from phonelm.cli import main; main()"]
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    machine = {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+    machine = machine_record()
     generate = ["generate", args.model, "--prompt", "Once upon a time", "--max-tokens", "8"]
     document: dict[str, Any] = {
         "made": provenance(config=vars(args)),

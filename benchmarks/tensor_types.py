@@ -19,6 +19,7 @@ from measures import tables
 
 from phonelm import _native
 from phonelm.arch.arithmetic import BLOCKS
+from phonelm.devices import machine_record
 from phonelm.devices.asking import number
 from phonelm.files import provenance
 
@@ -44,7 +45,7 @@ def main() -> int:
         except ValueError as error:
             print(error, file=sys.stderr)
             return 1
-    machine = {key: value for key, value in info.items() if key != "flags"}
+    machine = machine_record()
     document = {"made": provenance(config=vars(args)), "machine": machine, "rows": rows}
     tables.show_types(document, on_stderr=args.json)
     if args.json:

@@ -174,6 +174,15 @@ def fingerprint(document: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.hexdigest()
+
+
 def file_states(folder: Path) -> list[tuple[str, int, int]]:
     """Name, bytes and time of change (ns) of each file in a folder: what a copy made from it depends on."""
     paths = sorted(path for path in folder.iterdir() if path.is_file())

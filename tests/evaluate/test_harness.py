@@ -50,7 +50,7 @@ def test_whole_texts_are_scored_in_windows(lm: Any, tiny_long_gguf: Path) -> Non
         expected, before = 0.0, start
         for first in range(0, len(ids), 256):
             window = ids[first : first + 256]
-            ((part, _),) = model.score_ids([[before, *window]], [len(window)])
+            ((part, _),) = model.score_tokens([([before, *window], len(window))])
             expected, before = expected + part, window[-1]
     # The last window of the harness reaches back, so that it is full.
     assert total == pytest.approx(expected, rel=0.02)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phonelm.evaluate.questions import METRICS, Question, mean_and_error
+from phonelm.evaluate.perplexity import mean_and_error
+from phonelm.evaluate.questions import METRICS, Question
 
 VALUES = st.lists(st.floats(-200, -1e-3), min_size=2, max_size=6)
 
@@ -35,10 +36,10 @@ def test_the_right_mass_is_softmaxs(values: list[float]) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
 def test_the_error_is_the_standard_error_of_the_mean(values: list[float]) -> None:
-    mean, error = mean_and_error(values)
+    mean, error = mean_and_error(values, [1] * len(values))
     assert mean == pytest.approx(np.mean(values))
     assert error == pytest.approx(np.std(values, ddof=1) / np.sqrt(len(values)), abs=1e-12)
 
 
 def test_one_value_has_no_error() -> None:
-    assert mean_and_error([1.0]) == (1.0, None)
+    assert mean_and_error([1.0], [1]) == (1.0, None)

@@ -136,7 +136,7 @@ def test_a_long_context_loses_its_beginning(tiny_gguf: Path) -> None:
         assert result.num_cut == 2
         context = f"Question: {long[0]['goal']}\nAnswer:"
         ids = model.tokenizer.encode(f"{context} Twist its lid.")[-65:]
-        ((expected, _),) = model.score_ids([ids], [len(" Twist its lid.")])
+        ((expected, _),) = model.score_tokens([(ids, len(" Twist its lid."))])
         assert result.records[0]["log_probabilities"][0] == pytest.approx(expected, abs=2e-3)
 
 

@@ -81,7 +81,7 @@ class _Completions(BaseHTTPRequestHandler):
         ids = self.model.tokenizer.encode(text)
         rows: list[Any] = [None]
         for end in range(2, len(ids) + 1):
-            rows.append(self.model.score_ids([ids[:end]], [1])[0])
+            rows.append(self.model.score_tokens([(ids[:end], 1)])[0])
         table = {
             "tokens": list(text),
             "text_offset": list(range(len(text))),

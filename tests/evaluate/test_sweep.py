@@ -6,32 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from phonelm.arch import DecoderConfig
+from float_source import written_source, written_text
 from phonelm.engine import load
 from phonelm.evaluate import compare, sweep, text_windows
 from phonelm.evaluate.sweep import SweepOptions, run_sweep
-from phonelm.formats import requantize_gguf, write_random_gguf
-
-CONFIG = DecoderConfig(
-    vocab_size=300, hidden_size=64, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=32,
-    intermediate_size=256, activation="silu", rope_table="float", context_length=256,
-)  # fmt: skip
-WORDS = ("the", "cat", "sat", "on", "mat", "and said", "that this", "was", "its own", "hat,", "for 12", "34.")
-
-
-def written_text(path: Path, num_words: int, seed: int) -> Path:
-    path.write_text(" ".join(np.random.default_rng(seed).choice(WORDS, num_words)))
-    return path
+from phonelm.formats import requantize_gguf
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    path = tmp_path / "source.gguf"
-    write_random_gguf(path, CONFIG, block_type="f16", embedding_type="f16", seed=1)
-    return path
+    return written_source(tmp_path)
 
 
 @pytest.fixture

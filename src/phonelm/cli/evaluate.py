@@ -132,11 +132,9 @@ def _points(
     from phonelm.evaluate.sets import fetch_sets
 
     if checkpoints:
-        series.checkpoints_of(Path(model))
+        found = series.checkpoints_of(Path(model))
         fetch_sets(progress)
-        return series.over_checkpoints(
-            tasks, Path(model), lambda folder: opened(str(folder)), options, progress
-        )
+        return series.over_checkpoints(tasks, found, lambda folder: opened(str(folder)), options, progress)
     scorer = opened(model)
     fetch_sets(progress)
     if icl:
@@ -157,9 +155,9 @@ def _check(samples: Path | None, picture: Path | None) -> None:
 
 
 def _draw(path: Path, points: Sequence[Point], axis: str, progress: Progress) -> None:
-    from phonelm.report.evaluation_figure import accuracy_figure, write_picture
+    from phonelm.report.evaluation_figure import accuracy_figure
 
-    write_picture(accuracy_figure(points, axis), path)
+    accuracy_figure(points, axis).write(path)
     progress.line(f"picture: {path}")
 
 
@@ -213,7 +211,7 @@ def _write_samples(path: Path, points: Sequence[Point]) -> None:
 
 
 def _document(point: Point) -> dict[str, Any]:
-    from phonelm import _native
+    from phonelm.devices import machine_record
     from phonelm.evaluate.run import group_means
     from phonelm.files import provenance
 
@@ -224,7 +222,7 @@ def _document(point: Point) -> dict[str, Any]:
         rows.append(row)
     return {
         "made": provenance(),
-        "machine": {key: value for key, value in _native.cpu_info().items() if key != "flags"},
+        "machine": machine_record(),
         "model": point.model,
         "at": {"label": point.label, "value": point.at},
         "tasks": rows,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from phonelm.files import fingerprint
+from phonelm.files import file_hash, fingerprint
 
 
 class MachineInfo(BaseModel):
@@ -41,8 +41,15 @@ def machine_info() -> MachineInfo:
     return MachineInfo.from_answer(_native.OperatorBench().answer("machine"))
 
 
+def machine_record() -> dict[str, Any]:
+    """This machine as results name it: what the core says, without the processor's list of features."""
+    from phonelm import _native
+
+    return {key: value for key, value in _native.cpu_info().items() if key != "flags"}
+
+
 def kernels_fingerprint() -> str:
     """Hash of the native module, so that rebuilt kernels are measured again."""
     from phonelm import _native
 
-    return hashlib.sha256(Path(_native.__file__).read_bytes()).hexdigest()[:16]
+    return file_hash(Path(_native.__file__))[:16]

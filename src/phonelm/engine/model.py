@@ -17,6 +17,7 @@ from phonelm.engine.constraint import Constraint
 from phonelm.engine.file_warnings import warn_of_guesses
 from phonelm.engine.generation import Generation
 from phonelm.engine.grammar import Grammar, rule_of
+from phonelm.engine.pairs import split_pair
 from phonelm.engine.sampling import DRY_BREAKERS, ContextOverflow, LogitBias, SamplingOptions, token_biases
 from phonelm.engine.session import Session, take_variables
 from phonelm.engine.session_pool import SessionPool
@@ -318,54 +319,15 @@ class Model:
         for short texts several times faster than one by one. Raises `ValueError` as `loglikelihood` does,
         before anything is evaluated.
         """
-        sequences, num_scored = [], []
-        for context, continuation in pairs:
-            before, after = self.split_pair(context, continuation)
-            sequences.append([*before, *after])
-            num_scored.append(len(after))
-        return self.score_ids(sequences, num_scored)
-
-    def score_ids(
-        self, sequences: Sequence[Sequence[int]], num_scored: Sequence[int]
-    ) -> list[tuple[float, bool]]:
-        """Return `loglikelihood` of the last `num_scored` tokens of each sequence of token ids, in order.
-
-        What sequences begin with alike is evaluated once. Raises `ValueError` for sequences that do not fit
-        into the context and unknown tokens, before anything is evaluated.
-        """
-        for ids in sequences:
-            # The last token is only compared with, never evaluated: it needs no place in the context.
-            self._checked_ids(list(ids)[:-1])
-        return self.native.score(
-            [list(ids) for ids in sequences], list(num_scored), self._adapters, self.kv_type
-        )
-
-    def split_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Return the token ids of a context and of its continuation, as `loglikelihood` divides them.
-
-        Raises `ValueError` for an empty continuation, and an empty context without a begin-of-text token.
-        """
-        stripped = context.rstrip()
-        continuation = context[len(stripped) :] + continuation
-        if not continuation:
-            raise ValueError("the continuation is empty; give some text to score")
-        if not stripped:
-            start = self.tokenizer.bos_id if self.tokenizer.bos_id >= 0 else self.tokenizer.eos_id
-            if start < 0:
-                raise ValueError(
-                    "the context is empty and the model has no begin-of-text token; give a context"
-                )
-            return [start], self.tokenizer.encode(continuation)
-        before = self.tokenizer.encode_prompt(stripped)
-        after = self.tokenizer.encode_prompt(stripped + continuation)[len(before) :]
-        # The continuation may melt into the context's last token; then it is tokenized apart.
-        return before, after or self.tokenizer.encode(continuation)
+        divided = [split_pair(self.tokenizer, *pair) for pair in pairs]
+        return self.score_tokens([([*before, *after], len(after)) for before, after in divided])
 
     def score_tokens(self, sequences: Sequence[tuple[Sequence[int], int]]) -> list[tuple[float, bool]]:
         """Return as `loglikelihoods` of (token ids, how many of the last ones are scored), in order.
 
-        All but the last token must fit into the context. Raises `ValueError` for less than one token to
-        score, none before them, and as `loglikelihoods` does.
+        What sequences begin with alike is evaluated once. All but the last token, which is only compared
+        with, must fit into the context. Raises `ValueError` for less than one token to score, none before
+        them, and as `loglikelihoods` does, before anything is evaluated.
         """
         checked = [
             self._checked_ids(tokens[:-1]) + self.tokenizer.checked_ids(tokens[-1:])

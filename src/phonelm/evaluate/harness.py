@@ -75,8 +75,7 @@ class RuntimeLM(LM):  # type: ignore[misc]
                     1,
                 )
             ]
-            sequences = [[*before, *after] for before, after in windows]
-            scores = self._model.score_ids(sequences, [len(after) for _, after in windows])
+            scores = self._model.score_tokens([([*before, *after], len(after)) for before, after in windows])
             totals.append(sum(total for total, _ in scores))
         return totals
 

@@ -61,12 +61,3 @@ METRICS: dict[str, Metric] = {
     "acc_norm": normalized_accuracy,
     "mc2": right_mass,
 }
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean and its standard error, from the sample's standard deviation; None of one value."""
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, None
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return mean, math.sqrt(variance / len(values))

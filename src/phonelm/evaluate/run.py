@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from phonelm.evaluate.questions import METRICS, Prompt, Question, mean_and_error
+from phonelm.evaluate.perplexity import mean_and_error
+from phonelm.evaluate.questions import METRICS, Prompt, Question
 from phonelm.evaluate.records import Record, Records, records_path
 from phonelm.evaluate.scorers import Scorer
 from phonelm.evaluate.tasks import GROUPS, ChoiceTask, PromptTask, Task
@@ -100,7 +101,7 @@ def _evaluate(
                 prompts = [task.prompt(rows[index]) for index in missing]
                 _score_prompts(task, list(zip(missing, prompts, strict=True)), scorer, records, advance)
         scored = [records.known[index] for index in range(len(rows))]
-    metrics = {name: Value(*mean_and_error([row[name] for row in scored])) for name in task.metrics}
+    metrics = {name: _value([row[name] for row in scored]) for name in task.metrics}
     return TaskResult(
         task=task.name,
         version=task.version,
@@ -115,6 +116,11 @@ def _evaluate(
         num_scored_before=len(rows) - len(missing),
         records=scored,
     )
+
+
+def _value(values: Sequence[float]) -> Value:
+    """Each sample is a cluster of its own."""
+    return Value(*mean_and_error(values, [1] * len(values)))
 
 
 def _batches(

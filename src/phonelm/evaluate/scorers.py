@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from phonelm.engine.pairs import split_pair
+from phonelm.files import file_hash
 
 if TYPE_CHECKING:
     from phonelm.engine import Model
@@ -37,13 +38,19 @@ class Scorer(Protocol):
         """What follows each text by greedy decoding, up to a stop."""
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            hasher.update(chunk)
-    return hasher.hexdigest()
+@dataclass(frozen=True)
+class ScoredTokens:
+    """A pair as tokens, of which the last `num_scored` are scored; `num_cut` had no place before them."""
+
+    tokens: list[int]
+    num_scored: int
+    num_cut: int
+
+    @classmethod
+    def fitted(cls, before: list[int], after: list[int], context_length: int) -> ScoredTokens:
+        """The last ones that fit: the very last is only compared with, and needs no place."""
+        tokens = [*before, *after][-(context_length + 1) :]
+        return cls(tokens, min(len(after), len(tokens) - 1), len(before) + len(after) - len(tokens))
 
 
 class RuntimeScorer:
@@ -67,17 +74,12 @@ class RuntimeScorer:
 
     def score(self, requests: Sequence[tuple[str, str]]) -> list[Score]:
         """Scores in one pass; what requests begin with alike is evaluated once."""
-        limit = self._model.context_length + 1
-        sequences, counts, cuts = [], [], []
-        for context, continuation in requests:
-            before, after = self._model.split_pair(context, continuation)
-            tokens = [*before, *after][-limit:]
-            self.num_tokens += len(tokens) - 1
-            sequences.append(tokens)
-            counts.append(min(len(after), len(tokens) - 1))
-            cuts.append(len(before) + len(after) - len(tokens))
-        scores = self._model.score_ids(sequences, counts)
-        return [Score(*score, num_cut) for score, num_cut in zip(scores, cuts, strict=True)]
+        limit = self._model.context_length
+        tokenizer = self._model.tokenizer
+        fitted = [ScoredTokens.fitted(*split_pair(tokenizer, *request), limit) for request in requests]
+        self.num_tokens += sum(len(one.tokens) - 1 for one in fitted)
+        scores = self._model.score_tokens([(one.tokens, one.num_scored) for one in fitted])
+        return [Score(*score, one.num_cut) for score, one in zip(scores, fitted, strict=True)]
 
     def write(self, texts: Sequence[str], stops: Sequence[str], max_tokens: int) -> list[str]:
         """Greedy continuations, decoded together; texts that are too long lose their beginning."""

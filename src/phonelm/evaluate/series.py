@@ -32,6 +32,8 @@ class Point:
 class Checkpoint:
     """A Hugging Face folder of a training run, and the tokens that it has seen in all."""
 
+    name: str
+    """Its place in the run."""
     folder: Path
     num_tokens: int
 
@@ -78,18 +80,18 @@ def checkpoints_of(run: Path) -> list[Checkpoint]:
     found, total = [], 0
     for record in sorted(records, key=lambda path: path.stat().st_mtime_ns):
         total += int(json.loads(record.read_text())["tokens"])
-        found.append(Checkpoint(record.parent, total))
+        found.append(Checkpoint(str(record.parent.relative_to(run)), record.parent, total))
     return found
 
 
 def over_checkpoints(
     tasks: Sequence[Task],
-    run: Path,
+    checkpoints: Sequence[Checkpoint],
     open_scorer: Callable[[Path], Scorer],
     options: Options,
     progress: Progress | None = None,
 ) -> list[Point]:
-    """Score tasks on each checkpoint of a run."""
+    """Score tasks on each of some checkpoints, as `checkpoints_of` finds them."""
     return [
         point_of(
             tasks,
@@ -97,7 +99,7 @@ def over_checkpoints(
             options,
             progress,
             at=checkpoint.num_tokens,
-            label=str(checkpoint.folder.relative_to(run)),
+            label=checkpoint.name,
         )
-        for checkpoint in checkpoints_of(run)
+        for checkpoint in checkpoints
     ]

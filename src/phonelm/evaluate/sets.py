@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phonelm.engine.hub.client import file_url, opened, require_online
+from phonelm.engine.hub.client import file_url, network_errors, opened, require_online
 from phonelm.engine.hub.digest import Digest
 from phonelm.engine.hub.errors import FetchError
 from phonelm.engine.hub.locks import file_lock
@@ -166,7 +166,7 @@ def _fetch_from_hub(source: HubRows) -> None:
         require_online()
         with opened(url, source.repo) as answer:
             content = answer.read(_MOST_BYTES)
-    except (FetchError, OSError) as error:
+    except (FetchError, *network_errors()) as error:
         raise ConnectionError(
             f"{source.repo} could not be fetched from the hub ({error}); put {source.file} of it at "
             f"{source.kept_at}, or choose tasks without it"

@@ -9,9 +9,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from phonelm.evaluate.scorers import Score, file_hash
+from phonelm.engine.pairs import split_pair
+from phonelm.evaluate.scorers import Score, ScoredTokens
+from phonelm.files import file_hash
 
 _TOKENS_AT_ONCE = 4096
+
+
+class _Encoder:
+    """transformers' tokenizer as `split_pair` takes one."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    @property
+    def bos_id(self) -> int:
+        token = self._tokenizer.bos_token_id
+        return -1 if token is None else int(token)
+
+    @property
+    def eos_id(self) -> int:
+        token = self._tokenizer.eos_token_id
+        return -1 if token is None else int(token)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def encode_prompt(self, text: str) -> list[int]:
+        return list(self._tokenizer(text)["input_ids"])
 
 
 class TorchScorer:
@@ -28,6 +53,7 @@ class TorchScorer:
         self._torch = torch
         self._folder = folder
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._pair_tokenizer = _Encoder(self._tokenizer)
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self._limit = int(getattr(self._model.config, "max_position_embeddings", 2048))
         self.num_tokens = 0
@@ -44,45 +70,35 @@ class TorchScorer:
 
     def score(self, requests: Sequence[tuple[str, str]]) -> list[Score]:
         """Scores of pairs, the longest first, as many together as a batch's tokens allow."""
-        pairs = [self._split(context, continuation) for context, continuation in requests]
-        order = sorted(range(len(pairs)), key=lambda index: -len(pairs[index][0]))
+        pairs = [
+            ScoredTokens.fitted(*split_pair(self._pair_tokenizer, *request), self._limit)
+            for request in requests
+        ]
+        order = sorted(range(len(pairs)), key=lambda index: -len(pairs[index].tokens))
         scores: list[Score | None] = [None] * len(pairs)
         while order:
-            count = max(1, _TOKENS_AT_ONCE // len(pairs[order[0]][0]))
+            count = max(1, _TOKENS_AT_ONCE // len(pairs[order[0]].tokens))
             batch, order = order[:count], order[count:]
             for index, score in zip(batch, self._score_batch([pairs[i] for i in batch]), strict=True):
                 scores[index] = score
         return [score for score in scores if score is not None]
 
-    def _split(self, context: str, continuation: str) -> tuple[list[int], int, int]:
-        """(token ids, how many are scored, how many were cut), divided as lm-evaluation-harness does."""
-        stripped = context.rstrip()
-        continuation = context[len(stripped) :] + continuation
-        if stripped:
-            before = self._tokenizer(stripped)["input_ids"]
-            after = self._tokenizer(stripped + continuation)["input_ids"][len(before) :]
-        else:
-            start = self._tokenizer.bos_token_id
-            before = [self._tokenizer.eos_token_id if start is None else start]
-            after = self._tokenizer(continuation, add_special_tokens=False)["input_ids"]
-        tokens = [*before, *after][-(self._limit + 1) :]
-        return tokens, min(len(after), len(tokens) - 1), len(before) + len(after) - len(tokens)
-
-    def _score_batch(self, batch: Sequence[tuple[list[int], int, int]]) -> list[Score]:
+    def _score_batch(self, batch: Sequence[ScoredTokens]) -> list[Score]:
         torch = self._torch
-        longest = max(len(tokens) for tokens, _, _ in batch) - 1
+        longest = max(len(pair.tokens) for pair in batch) - 1
         # Padding on the right: no earlier token sees it.
-        padded = [tokens[:-1] + [0] * (longest - len(tokens) + 1) for tokens, _, _ in batch]
-        self.num_tokens += sum(len(tokens) - 1 for tokens, _, _ in batch)
+        padded = [pair.tokens[:-1] + [0] * (longest - len(pair.tokens) + 1) for pair in batch]
+        self.num_tokens += sum(len(pair.tokens) - 1 for pair in batch)
         scores = []
         with torch.inference_mode():
             logits = self._model(torch.tensor(padded)).logits
-            for row, (tokens, num_scored, num_cut) in zip(logits, batch, strict=True):
-                rows = row[len(tokens) - 1 - num_scored : len(tokens) - 1].float().log_softmax(-1)
-                wanted = torch.tensor(tokens[-num_scored:])
+            for row, pair in zip(logits, batch, strict=True):
+                end = len(pair.tokens) - 1
+                rows = row[end - pair.num_scored : end].float().log_softmax(-1)
+                wanted = torch.tensor(pair.tokens[-pair.num_scored :])
                 greedy = bool((rows.argmax(-1) == wanted).all())
                 total = float(rows.gather(1, wanted[:, None]).sum())
-                scores.append(Score(total, greedy, num_cut))
+                scores.append(Score(total, greedy, pair.num_cut))
         return scores
 
     def write(self, texts: Sequence[str], stops: Sequence[str], max_tokens: int) -> list[str]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from phonelm.evaluate.run import group_means
-from phonelm.files import atomic_path
 from phonelm.report.style import MUTED, SAFE, Picture, render
 
 if TYPE_CHECKING:
@@ -44,10 +42,3 @@ def accuracy_figure(points: Sequence[Point], axis: str) -> Picture:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
     return render("evaluation", f"Accuracy by {axis}", (8.0, 4.5), paint)
-
-
-def write_picture(picture: Picture, path: Path) -> None:
-    """Write it as PNG, or as SVG where the file is named so."""
-    content = picture.svg.encode() if path.suffix.lower() == ".svg" else picture.png
-    with atomic_path(path) as made:
-        made.write_bytes(content)

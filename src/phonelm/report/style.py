@@ -7,7 +7,10 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from phonelm.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +52,12 @@ class Picture:
     png: bytes
     svg: str
     inline: str
+
+    def write(self, path: Path) -> None:
+        """Write it as SVG where the file is named so, else as PNG."""
+        content = self.svg.encode() if path.suffix.lower() == ".svg" else self.png
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def render(

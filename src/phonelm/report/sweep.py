@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from phonelm.evaluate.sweep import COMPENSATED, IMPORTANCE, PLAIN, SOURCE, Sweep, SweepRow
-from phonelm.files import atomic_path, write_text
+from phonelm.files import write_text
 from phonelm.report.page import render as render_page
 from phonelm.report.style import SAFE, render
 from phonelm.report.survey.axes import log_axis
@@ -32,9 +32,8 @@ def write_sweep(sweep: Sweep, folder: Path) -> Path:
     name = Path(sweep.model).name
     title = f"{name} on {sweep.machine}"
     picture = render("sweep", f"Divergence by size and speed: {title}", (9.6, 4.4), _paint(sweep.rows, title))
-    with atomic_path(folder / "sweep.png") as temporary:
-        temporary.write_bytes(picture.png)
-    write_text(folder / "sweep.svg", picture.svg)
+    for suffix in ("png", "svg"):
+        picture.write(folder / f"sweep.{suffix}")
     write_text(folder / "sweep.csv", sweep_csv(sweep.rows))
     content = {"sweep": sweep, "model": name, "figure": picture.inline, "ways": _LABELS}
     page = folder / "sweep.html"

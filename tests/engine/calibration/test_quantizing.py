@@ -11,32 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from float_source import WORDS, written_source, written_text
 from phonelm import load
-from phonelm.arch import DecoderConfig
 from phonelm.engine.calibration import CalibrationOptions, encoders, quantize_calibrated
 from phonelm.engine.calibration.observation import HEAD, Input, gram_matrices, input_of, mean_squares
 from phonelm.engine.calibration.text import read_windows
 from phonelm.evaluate import kl_divergence
-from phonelm.formats import requantize_gguf, write_random_gguf
+from phonelm.formats import requantize_gguf
 from phonelm.progress import Progress
-
-CONFIG = DecoderConfig(
-    vocab_size=300, hidden_size=64, num_layers=3, num_heads=2, num_kv_heads=1, head_dim=32,
-    intermediate_size=256, activation="silu", rope_table="float", context_length=256,
-)  # fmt: skip
-WORDS = ("the", "cat", "sat", "on", "mat", "and said", "that this", "was", "its own", "hat,", "for 12", "34.")
-
-
-def written_text(path: Path, num_words: int = 1500, seed: int = 0) -> Path:
-    path.write_text(" ".join(np.random.default_rng(seed).choice(WORDS, num_words)))
-    return path
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    path = tmp_path / "source.gguf"
-    write_random_gguf(path, CONFIG, block_type="f16", embedding_type="f16", seed=1)
-    return path
+    return written_source(tmp_path)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from phonelm.engine.calibration.encoders import Compensated, Source, Weighted
 from phonelm.engine.calibration.text import LEAST_TOKENS, WINDOW, read_windows
 from phonelm.engine.loading import load_tokenizer, resolve
-from phonelm.files import fingerprint, follow_links, is_stream, temporary_folder
+from phonelm.files import file_hash, fingerprint, follow_links, is_stream, temporary_folder
 from phonelm.formats import read_gguf_config, requantize_gguf
 from phonelm.formats.gguf_reader import part_paths
 from phonelm.progress import Progress
@@ -93,7 +92,7 @@ class Calibration:
         """What finished matrices depend on, beside their types."""
         parts = part_paths(self._source.path)
         states = [(str(part), part.stat().st_size, part.stat().st_mtime_ns) for part in parts]
-        text = hashlib.sha256(self._text.read_bytes()).hexdigest()
+        text = file_hash(self._text)
         return [package_version(), states, text, self._tokens]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from phonelm.bench.suite import Device, select
-from phonelm.files import atomic_path, write_text
+from phonelm.files import write_text
 from phonelm.report.style import render
 from phonelm.report.survey import bar_figures, point_figures, registry_figures
 from phonelm.report.survey.data import MeasuredModel, measured_models
@@ -50,9 +50,8 @@ def write_survey(device: Device, folder: Path | str, others: Sequence[Device] = 
     figures, inline = survey_figures(device), {}
     for figure in figures:
         picture = render(figure.name, figure.title, figure.size, _titled(figure))
-        with atomic_path(folder / f"{figure.name}.png") as temporary:
-            temporary.write_bytes(picture.png)
-        write_text(folder / f"{figure.name}.svg", picture.svg)
+        for suffix in ("png", "svg"):
+            picture.write(folder / f"{figure.name}.{suffix}")
         write_text(folder / f"{figure.name}.csv", figure.csv())
         inline[figure.name] = picture.inline
     page = folder / "survey.html"
