@@ -127,6 +127,8 @@ def test_ctrl_c_drops_what_was_typed(start: Start, chatty_gguf: Path, tmp_path: 
     terminal.wait_for(PASTE_ON)
     terminal.type('"""unfinished\r')
     terminal.wait_for(". ")
+    # Between showing the prompt and waiting for keys, Python sees a signal at the next key only.
+    time.sleep(0.5)
     terminal.type("\x03")
     terminal.wait_for("/help lists")
     terminal.wait_for(PASTE_ON)
