@@ -48,9 +48,9 @@ int num_blocks(const PrefixTree::Node& node) {
 }
 
 // Blocks for some chunks of tokens, in bounded memory, or for the longest way from a root to a leaf.
-int cache_blocks(const Model& model, const PrefixTree& tree) {
+int cache_blocks(const Model& model, const PrefixTree& tree, KvType kv_type) {
   constexpr size_t kMaxBytes = size_t{256} << 20;
-  const size_t block_bytes = KvCache::bytes_for(model.config(), KvCache::kBlock, KvType::F16);
+  const size_t block_bytes = KvCache::bytes_for(model.config(), KvCache::kBlock, kv_type);
   const int few = 2 * model.scratch().chunk / KvCache::kBlock;
   int wanted = std::max(few, std::min(4 * few, static_cast<int>(kMaxBytes / block_bytes)));
   std::vector<int> way;
@@ -78,7 +78,7 @@ class Scorer {
         sequences_(sequences_of(model, requests)),
         tree_(sequences_),
         states_(tree_.nodes().size()),
-        num_blocks_(cache_blocks(model, tree_)),
+        num_blocks_(cache_blocks(model, tree_, kv_type)),
         cache_(model.config(), num_blocks_ * KvCache::kBlock, kv_type),
         logits_(kRows, model.config().vocab_size),
         scores_(requests.size(), Score{0.0, true}) {

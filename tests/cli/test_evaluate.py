@@ -83,6 +83,9 @@ def test_the_list_of_tasks(phonelm: Phonelm) -> None:
         (["--tasks", "piqa", "--checkpoints"], 1, "give the run folder"),
         (["--tasks", "piqa", "--backend", "torch"], 1, "no Hugging Face folder"),
         (["--tasks", "piqa", "--samples", "/dev/null/x"], 1, "/dev/null"),
+        (["--backend", "torch", "--kv", "q8_0"], 2, "--backend torch takes no --kv"),
+        (["--backend", "lm-eval", "--icl"], 2, "--backend lm-eval takes no --icl"),
+        (["--backend", "lm-eval", "--samples", "x.jsonl"], 2, "--backend lm-eval takes no --samples"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -92,3 +95,19 @@ def test_what_cannot_be_is_one_line(
     assert done.returncode == code
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--threads", "2"], "an endpoint takes no --threads"),
+        (["--kv", "q8_0"], "an endpoint takes no --kv"),
+        (["--backend", "torch"], "leave --backend out"),
+    ],
+)
+def test_an_endpoint_follows_no_options_of_a_runtime(
+    phonelm: Phonelm, words: list[str], message: str
+) -> None:
+    done = phonelm("evaluate", "http://127.0.0.1:9#model", *words)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phonelm.cli.options import Context, KvType, Threads, load_model
+from phonelm.cli.evaluate_backends import Backend, Opener
+from phonelm.cli.options import Context, KvType, Threads
 from phonelm.cli.streams import print_json
 
 if TYPE_CHECKING:
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from phonelm.evaluate.series import Point
     from phonelm.evaluate.tasks import Task
     from phonelm.progress import Progress
-
-
-class Backend(str, Enum):
-    """What computes the scores."""
-
-    PHONELM = "phonelm"
-    TORCH = "torch"
-    LM_EVAL = "lm-eval"
 
 
 def evaluate(
@@ -91,8 +83,10 @@ def evaluate(
     from phonelm.evaluate.run import Options
 
     options = Options(shots, limit, seed, fresh)
+    opener = Opener(backend, threads, context, kv)
+    opener.check(model, {"samples": samples, "icl": icl, "checkpoints": checkpoints, "fresh": fresh})
     if backend is Backend.LM_EVAL:
-        _by_harness(model, tasks, options)
+        opener.by_harness(model, tasks, options)
         return
     from phonelm.evaluate.tasks import tasks_of
 
@@ -101,11 +95,7 @@ def evaluate(
     from phonelm.progress import TerminalProgress
 
     progress = TerminalProgress()
-
-    def opened(name: str) -> Scorer:
-        return _scorer(name, backend, threads, context, kv)
-
-    points = _points(model, chosen, opened, options, icl, checkpoints, progress)
+    points = _points(model, chosen, opener.scorer, options, icl, checkpoints, progress)
     if samples:
         _write_samples(samples, points)
     if icl or checkpoints:
@@ -169,33 +159,6 @@ def _list_tasks() -> None:
         print(f"{group.name:32} {', '.join(members)}")
     for task in TASKS.values():
         print(f"{task.name:32} {task.about}")
-
-
-def _scorer(model: str, backend: Backend, threads: int | None, context: int | None, kv: str) -> Scorer:
-    if "://" in model:
-        from phonelm.evaluate.endpoint_scorer import EndpointScorer
-
-        return EndpointScorer(model)
-    if backend is Backend.TORCH:
-        from phonelm.evaluate.torch_scorer import TorchScorer
-
-        if not (Path(model) / "config.json").is_file():
-            raise ValueError(f"{model} is no Hugging Face folder (it has no config.json), which torch needs")
-        return TorchScorer(Path(model))
-    from phonelm.evaluate.scorers import RuntimeScorer
-
-    return RuntimeScorer(load_model(model, threads, context, kv, None))
-
-
-def _by_harness(model: str, tasks: str, options: Options) -> None:
-    from phonelm.preconditions import require_packages
-
-    require_packages("lm_eval")
-    from phonelm.evaluate.harness import RuntimeLM, run_harness
-
-    names = [name.strip() for name in tasks.split(",")]
-    results = run_harness(RuntimeLM(model), names, num_fewshot=options.shots, limit=options.limit)
-    print_json(json.dumps({"results": results["results"], "versions": results["versions"]}))
 
 
 def _write_samples(path: Path, points: Sequence[Point]) -> None:

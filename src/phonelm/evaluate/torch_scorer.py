@@ -39,10 +39,22 @@ class _Encoder:
         return list(self._tokenizer(text)["input_ids"])
 
 
-class TorchScorer:
-    """A causal model of transformers in float32 on the CPU, batches sorted by length."""
+def _context(own: int, wanted: int | None) -> int:
+    """The context to score in, in tokens. Raises `ValueError` for one that the model does not have."""
+    if wanted is not None and not 2 <= wanted <= own:
+        raise ValueError(f"context {wanted} is not 2 to {own}, the model's; give one of these")
+    return wanted or own
 
-    def __init__(self, folder: Path) -> None:
+
+class TorchScorer:
+    """A causal model of transformers in float32 on the CPU, batches sorted by length.
+
+    `num_threads`: of torch; `context_length`: tokens, at most the model's. None for their defaults.
+    """
+
+    def __init__(
+        self, folder: Path, num_threads: int | None = None, context_length: int | None = None
+    ) -> None:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
@@ -55,7 +67,13 @@ class TorchScorer:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._pair_tokenizer = _Encoder(self._tokenizer)
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        self._limit = int(getattr(self._model.config, "max_position_embeddings", 2048))
+        self._limit = _context(
+            int(getattr(self._model.config, "max_position_embeddings", 2048)), context_length
+        )
+        if num_threads is not None:
+            if num_threads < 1:
+                raise ValueError(f"threads is {num_threads}; give 1 or more")
+            torch.set_num_threads(num_threads)
         self.num_tokens = 0
 
     def identity(self) -> dict[str, Any]:
