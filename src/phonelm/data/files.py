@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,14 +26,32 @@ def read_documents(path: Path) -> Iterator[str]:
 
     Raises `ValueError` with the file's name when it is damaged or lacks the fields `text` and `messages`.
     """
-    name = path.name.lower()
-    try:
-        if name.endswith(PLAIN):
+    if path.name.lower().endswith(PLAIN):
+        with _told_damage(path):
             yield path.read_text(encoding="utf-8")
-        elif name.endswith(".parquet"):
-            yield from _parquet_documents(path)
-        else:
-            yield from _json_lines_documents(path)
+        return
+    for row, place in read_rows(path, ("text", "messages")):
+        yield document_of(row, place)
+
+
+def read_rows(path: Path, fields: Sequence[str]) -> Iterator[tuple[Any, str]]:
+    """Yield the rows of a file of JSON lines or parquet, each with the words for its place.
+
+    Of parquet only the columns `fields` are read. Raises `ValueError` with the file's name when it is of
+    another kind, damaged, or has none of the columns.
+    """
+    name = path.name.lower()
+    if name.endswith(PLAIN):
+        raise ValueError(f"{path} holds text, not rows; give JSON lines or parquet")
+    with _told_damage(path):
+        yield from _parquet_rows(path, fields) if name.endswith(".parquet") else _json_lines_rows(path)
+
+
+@contextmanager
+def _told_damage(path: Path) -> Iterator[None]:
+    """Errors of the readers name the file and say what to do."""
+    try:
+        yield
     except _damage_errors() as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
@@ -56,7 +75,7 @@ def document_of(row: Mapping[str, Any], place: str) -> str:
     return "\n\n".join(f"{message.get('role', 'user')}: {message['content'] or ''}" for message in messages)
 
 
-def _json_lines_documents(path: Path) -> Iterator[str]:
+def _json_lines_rows(path: Path) -> Iterator[tuple[Any, str]]:
     with _open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -67,7 +86,7 @@ def _json_lines_documents(path: Path) -> Iterator[str]:
                 raise ValueError(
                     f"{path} line {number} is not JSON ({error.msg}); repair or remove it"
                 ) from error
-            yield document_of(row, f"{path} line {number}")
+            yield row, f"{path} line {number}"
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -90,20 +109,19 @@ def _open_text(path: Path) -> IO[str]:
     return path.open(encoding="utf-8")
 
 
-def _parquet_documents(path: Path) -> Iterator[str]:
+def _parquet_rows(path: Path, fields: Sequence[str]) -> Iterator[tuple[Any, str]]:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path)
-    fields = [name for name in ("text", "messages") if name in file.schema_arrow.names]
-    if not fields:
-        raise ValueError(
-            f'{path} has no column "text" and no "messages"; rename the column that holds the text'
-        )
+    found = [name for name in fields if name in file.schema_arrow.names]
+    if not found:
+        wanted = " and no ".join(f'"{name}"' for name in fields)
+        raise ValueError(f"{path} has no column {wanted}; rename the column that holds it")
     number = 0
-    for batch in file.iter_batches(batch_size=256, columns=fields):
+    for batch in file.iter_batches(batch_size=256, columns=found):
         for row in batch.to_pylist():
             number += 1
-            yield document_of(row, f"{path} row {number}")
+            yield row, f"{path} row {number}"
 
 
 def _damage_errors() -> tuple[type[Exception], ...]:

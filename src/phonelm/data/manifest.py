@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from phonelm.data.batches import Windows
-from phonelm.data.shards import Shard, open_shards
+from phonelm.data.batches import PackedRows, Windows
+from phonelm.data.shards import Shard, open_conversations, open_shards
 from phonelm.files import read_json
 from phonelm.words import counted
 
@@ -23,7 +23,9 @@ class Split(BaseModel):
     tokens: int
     """Ends of documents included."""
     bytes: int
-    """UTF-8 bytes of the text."""
+    """UTF-8 bytes of the text; of conversations, of what is learnt of it."""
+    learnt_tokens: int | None = None
+    """Of conversations, the tokens that have a weight in the loss."""
 
 
 class DataManifest(BaseModel):
@@ -39,6 +41,8 @@ class DataManifest(BaseModel):
     """Of the vocabulary, those that the text was too small to learn: they stand for nothing."""
     train: Split
     valid: Split
+    conversations: bool = False
+    """Whether the documents are conversations, of which some tokens are learnt and the rest is context."""
     duplicates: int
     """Documents dropped because one like them (but for white space) was there."""
     made: dict[str, Any]
@@ -47,6 +51,11 @@ class DataManifest(BaseModel):
     def summary(self) -> str:
         """One line on how much there is."""
         documents = self.train.documents + self.valid.documents
+        if self.conversations:
+            return (
+                f"{counted(documents, 'conversation')}, {self.train.tokens:,} tokens to train on, of which "
+                f"{self.train.learnt_tokens:,} are learnt, {self.valid.tokens:,} held out"
+            )
         density = self.train.bytes / max(1, self.train.tokens)
         unused = (
             f"; the text was enough for {self.vocab_size - self.unused_tokens:,} of the {self.vocab_size:,} "
@@ -80,3 +89,12 @@ class DataManifest(BaseModel):
         return Windows(
             open_shards(folder, part.shards, self.vocab_size), length, f"the {split} part of {folder}"
         )
+
+    def rows(self, folder: Path, split: str, length: int) -> Windows | PackedRows:
+        """What is learnt from, in rows of `length` places: windows of texts, or whole conversations."""
+        if not self.conversations:
+            return self.windows(folder, split, length)
+        part = self.train if split == "train" else self.valid
+        (tokens,) = open_shards(folder, part.shards, self.vocab_size)
+        weights, starts = open_conversations(folder, split, part.tokens)
+        return PackedRows(tokens, weights, starts, length, self.seed, f"the {split} part of {folder}")

@@ -16,6 +16,7 @@ from phonelm.data.config import DataConfig
 from phonelm.data.manifest import MANIFEST_FILE, DataManifest, Split
 from phonelm.data.shards import ShardWriter, token_dtype
 from phonelm.data.sources import documents, source_files, source_identity
+from phonelm.data.split import is_held_out
 from phonelm.data.tokenizer import END_OF_TEXT, num_unused, save_tokenizer, token_bytes, train_tokenizer
 from phonelm.files import atomic_path, fingerprint, provenance, remove_leftovers, write_json
 from phonelm.progress import Progress
@@ -158,15 +159,12 @@ def _labelled_pieces(corpus: _Corpus) -> Iterator[tuple[str, str, bool]]:
     """Yield the part, the text, and whether a document ends with it."""
     for text, digest in corpus:
         # The first document is for training, so that there is some.
-        split = "valid" if corpus.documents > 1 and _is_held_out(digest, corpus.config) else "train"
+        config = corpus.config
+        held_out = is_held_out(digest, config.valid_fraction, config.seed)
+        split = "valid" if corpus.documents > 1 and held_out else "train"
         pieces = list(_pieces(text))
         for number, piece in enumerate(pieces, 1):
             yield split, piece, number == len(pieces)
-
-
-def _is_held_out(digest: bytes, config: DataConfig) -> bool:
-    draw = hashlib.blake2b(digest, digest_size=8, key=config.seed.to_bytes(8, "little", signed=True)).digest()
-    return int.from_bytes(draw, "little") < config.valid_fraction * 2**64
 
 
 def _pieces(text: str) -> Iterator[str]:

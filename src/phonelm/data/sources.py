@@ -28,7 +28,8 @@ def documents(source: str) -> Iterator[str]:
     if source == STDLIB:
         yield from _stdlib_documents()
     elif source.startswith("hf:"):
-        yield from _hub_documents(source)
+        for row, place in hub_rows(source):
+            yield document_of(row, place)
     else:
         for path in source_files(source):
             yield from read_documents(path)
@@ -111,7 +112,11 @@ def _stdlib_documents() -> Iterator[str]:
             continue
 
 
-def _hub_documents(source: str) -> Iterator[str]:
+def hub_rows(source: str) -> Iterator[tuple[Any, str]]:
+    """Yield the rows of `hf:NAME` or `hf:NAME:CONFIGURATION` as they come, with words for their place.
+
+    Raises `ValueError` where the dataset cannot be opened.
+    """
     from datasets import load_dataset
 
     name, _, configuration = source.removeprefix("hf:").partition(":")
@@ -123,4 +128,4 @@ def _hub_documents(source: str) -> Iterator[str]:
             f"dataset {source} cannot be opened ({reason}); check its name and the connection"
         ) from error
     for number, row in enumerate(rows):
-        yield document_of(row, f"{source} row {number + 1}")
+        yield row, f"{source} row {number + 1}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,10 @@ UNUSED = "<|unused_"
 """How the tokens begin that fill a vocabulary which the text was too small for."""
 SPECIALS = (END_OF_TEXT, TURN_START, TURN_END)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+"""Those that each tokenizer has."""
+_MORE_FILES = ("chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "tokenizer.model")
+
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -76,6 +82,14 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context_length: int = 204
     write_json(folder / "tokenizer_config.json", config)
 
 
+def present_tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a Hugging Face folder's tokenizer. Raises `ValueError` where it has none."""
+    missing = [name for name in TOKENIZER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"{folder} has no {missing[0]}; save its tokenizer there in the fast form")
+    return [folder / name for name in (*TOKENIZER_FILES, *_MORE_FILES) if (folder / name).is_file()]
+
+
 def num_unused(tokenizer: Tokenizer) -> int:
     """How many tokens of a vocabulary stand for nothing, as the text held too little to learn them from."""
     added = tokenizer.get_added_tokens_decoder().values()
@@ -95,13 +109,29 @@ def special_ids(folder: Path) -> tuple[int, int, int]:
 def token_bytes(folder: Path) -> NDArray[np.int64]:
     """Bytes of text each token of a saved tokenizer stands for, int64 [vocab]; special tokens have none."""
     document = _read(folder)
-    vocabulary: dict[str, int] = document["model"]["vocab"]
-    specials = {token["id"] for token in document["added_tokens"]}
-    lengths = np.zeros(max([*vocabulary.values(), *specials]) + 1, np.int64)
-    for token, number in vocabulary.items():
+    entries = document["model"]["vocab"]
+    # Unigram models list pairs of piece and score.
+    vocabulary = entries if isinstance(entries, dict) else {e[0]: n for n, e in enumerate(entries)}
+    specials = {token["id"] for token in document["added_tokens"] if token["special"]}
+    added = {token["content"]: token["id"] for token in document["added_tokens"]}
+    by_bytes = _is_byte_level(document)
+    lengths = np.zeros(max([*vocabulary.values(), *added.values()]) + 1, np.int64)
+    for token, number in {**vocabulary, **added}.items():
         # In byte-level BPE every character of a token's name is one byte.
-        lengths[number] = 0 if number in specials else len(token)
+        is_bytes = by_bytes and token not in added
+        lengths[number] = 0 if number in specials else len(token) if is_bytes else _piece_bytes(token)
     return lengths
+
+
+def _is_byte_level(document: dict[str, Any]) -> bool:
+    return '"ByteLevel"' in json.dumps([document.get("pre_tokenizer"), document.get("decoder")])
+
+
+def _piece_bytes(piece: str) -> int:
+    """Of a SentencePiece: `<0x0A>` is a byte, `▁` a space."""
+    if _BYTE.fullmatch(piece):
+        return 1
+    return len(piece.replace("\u2581", " ").encode())
 
 
 def _read(folder: Path) -> dict[str, Any]:
