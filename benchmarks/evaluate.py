@@ -105,7 +105,10 @@ class _Peer:
         rows = task.rows.read()[:limit]
         exact = self._run("float32", task.name, rows)
         if self._faster is None:
-            few = rows[: max(len(rows) // 5, 4)]
+            few = rows[: max(len(rows) // 5, 16)]
+            for dtype in self._models:
+                # What a type prepares once is not its speed.
+                self._run(dtype, task.name, rows[:4])
             rates = {dtype: self._run(dtype, task.name, few)["seconds"] for dtype in self._models}
             self._faster = min(rates, key=lambda dtype: rates[dtype])
         if self._faster == "float32":

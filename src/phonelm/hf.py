@@ -7,10 +7,7 @@ model = AutoModelForCausalLM.from_pretrained("mllmTeam/PhoneLM-0.5B")
 from __future__ import annotations
 
 try:
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
-
-    from phonelm.train.configuration import PhoneLMConfig
-    from phonelm.train.model import PhoneLMForCausalLM, PhoneLMModel
+    from phonelm.train.auto import PhoneLMConfig, PhoneLMForCausalLM, PhoneLMModel
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f'phonelm.hf needs {error.name}, which is not installed; run: pip install "phonelm[train]"',
@@ -18,7 +15,3 @@ except ModuleNotFoundError as error:
     ) from None
 
 __all__ = ["PhoneLMConfig", "PhoneLMForCausalLM", "PhoneLMModel"]
-
-AutoConfig.register(PhoneLMConfig.model_type, PhoneLMConfig, exist_ok=True)
-AutoModel.register(PhoneLMConfig, PhoneLMModel, exist_ok=True)
-AutoModelForCausalLM.register(PhoneLMConfig, PhoneLMForCausalLM, exist_ok=True)

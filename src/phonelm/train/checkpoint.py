@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from phonelm.data.tokenizer import TOKENIZER_FILES, special_ids
+from phonelm.data.tokenizer import present_tokenizer_files, special_ids
 from phonelm.files import atomic_path
 
 if TYPE_CHECKING:
-    from phonelm.train.model import PhoneLMForCausalLM
+    from transformers import PreTrainedModel
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def without_progress_bar() -> Iterator[None]:
     """Keep transformers' bar off the terminal, which has one already."""
     from transformers.utils import logging
 
@@ -33,7 +33,7 @@ def _no_progress_bar() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def set_token_ids(model: PhoneLMForCausalLM, data_folder: Path) -> None:
+def set_token_ids(model: PreTrainedModel, data_folder: Path) -> None:
     """Set the tokens that end a text, as the data's tokenizer has them."""
     end_of_text, _, end_of_turn = special_ids(data_folder)
     model.config.bos_token_id = model.config.eos_token_id = end_of_text
@@ -42,15 +42,15 @@ def set_token_ids(model: PhoneLMForCausalLM, data_folder: Path) -> None:
     model.generation_config.eos_token_id = [end_of_text, end_of_turn]
 
 
-def save_checkpoint(model: PhoneLMForCausalLM, data_folder: Path, folder: Path) -> None:
+def save_checkpoint(model: PreTrainedModel, data_folder: Path, folder: Path) -> None:
     """Write the model and its tokenizer into `folder`, each file whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=folder) as name:
         staging = Path(name)
-        with _no_progress_bar():
+        with without_progress_bar():
             model.save_pretrained(staging)
-        for file in TOKENIZER_FILES:
-            shutil.copyfile(data_folder / file, staging / file)
+        for file in present_tokenizer_files(data_folder):
+            shutil.copyfile(file, staging / file.name)
         for path in sorted(staging.iterdir()):
             with atomic_path(folder / path.name) as temporary:
                 shutil.move(path, temporary)

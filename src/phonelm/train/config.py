@@ -45,6 +45,8 @@ class TrainConfig(BaseModel):
     """A torch device; `auto`: the accelerator where there is one, else the CPU."""
     compile: bool = False
     """Compile the model first: about half a minute on two cores, then about a tenth faster there."""
+    lora_rank: int | None = Field(default=None, gt=0, le=4096)
+    """Rank of the adapters that are trained in place of all weights, and merged at the end."""
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer in memory."""
     num_threads: int | None = Field(default=None, gt=0, le=INT32_MAX)

@@ -13,7 +13,7 @@ from phonelm.progress import Progress
 from phonelm.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from phonelm.train.model import PhoneLMForCausalLM
+    from transformers import PreTrainedModel
 
 
 def choose_device(config: TrainConfig) -> torch.device:
@@ -39,28 +39,28 @@ def choose_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def compile_body(
-    model: PhoneLMForCausalLM, config: TrainConfig, dtype: torch.dtype, progress: Progress
-) -> nn.Module:
-    """The model without its head, compiled for the shape of a micro-batch; as it is where compiling fails.
+def compile_decoder(
+    model: PreTrainedModel, config: TrainConfig, dtype: torch.dtype, progress: Progress
+) -> None:
+    """Compile the model without its head for the shape of a micro-batch; leave it where compiling fails.
 
     Compiling is tried at once, forward and backward, because torch compiles when a function first runs.
     """
-    body: nn.Module = torch.compile(model.model, dynamic=False)  # type: ignore[assignment]
+    decoder: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
+    decoder.compile(dynamic=False)
     shape = (config.micro_batch_size or config.batch_size, config.sequence_length)
     progress.line("compiling the model")
     try:
         with autocast(model.device, dtype):
-            hidden = body(
+            hidden = decoder(
                 input_ids=torch.zeros(shape, dtype=torch.long, device=model.device), use_cache=False
             )
         hidden.last_hidden_state.sum().backward()
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         progress.line(f"torch.compile failed ({reason}); training without it")
-        body = model.model
+        decoder._compiled_call_impl = None
     model.zero_grad(set_to_none=True)
-    return body
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -12,6 +12,7 @@ from phonelm.train.config import TrainConfig, TrainResult
 from phonelm.train.device import threads
 from phonelm.train.interrupt import held_back
 from phonelm.train.run import RESULT_FILE, Plan, Run
+from phonelm.train.start import Beginning, identity, limits
 
 _NO_INFLUENCE = {"save_every_s", "save_every_steps", "log_every", "validate_every", "num_threads"}
 """Settings that do not decide the result (threads: but for rounding)."""
@@ -19,15 +20,16 @@ _NO_INFLUENCE = {"save_every_s", "save_every_steps", "log_every", "validate_ever
 
 def train(
     config: TrainConfig,
-    decoder: DecoderConfig,
+    beginning: Beginning,
     data_folder: Path,
     out_folder: Path,
     *,
     init_from: Path | None = None,
     progress: Progress,
 ) -> TrainResult:
-    """Train `decoder` on the shards of `data_folder` and write a Hugging Face folder with `train.json`.
+    """Train a model on the shards of `data_folder` and write a Hugging Face folder with `train.json`.
 
+    `beginning` is a decoder, which gets fresh weights, or a Hugging Face folder, whose weights are the start.
     An interrupted run resumes from its last save and ends with the same weights as one that was not;
     a finished one is not run again; one whose settings changed starts from scratch. `init_from` is the folder
     of an earlier stage: its weights, optimizer and place in the data are the start. Raises `ValueError` for
@@ -35,12 +37,12 @@ def train(
     SIGTERM save first.
     """
     manifest = DataManifest.load(data_folder)
-    _check_fit(config, decoder, manifest)
-    identity = _identity(config, decoder, manifest, init_from)
-    if finished := _finished(out_folder, identity):
+    _check_fit(config, beginning, manifest)
+    own_identity = _identity(config, beginning, manifest, init_from)
+    if finished := _finished(out_folder, own_identity):
         progress.line(f"{out_folder} is trained already")
         return finished
-    plan = Plan(config, decoder, manifest, data_folder, out_folder, init_from, identity)
+    plan = Plan(config, beginning, manifest, data_folder, out_folder, init_from, own_identity)
     with threads(config.num_threads), held_back() as interrupt:
         run = Run(plan, progress)
         with progress.bar("train", config.steps) as advance:
@@ -49,20 +51,25 @@ def train(
         return run.finish()
 
 
-def _check_fit(config: TrainConfig, decoder: DecoderConfig, manifest: DataManifest) -> None:
-    if decoder.vocab_size != manifest.vocab_size:
+def _check_fit(config: TrainConfig, beginning: Beginning, manifest: DataManifest) -> None:
+    vocab_size, context_length = limits(beginning)
+    fresh = isinstance(beginning, DecoderConfig)
+    # A base model's embedding may have more rows than its tokenizer has tokens.
+    if vocab_size < manifest.vocab_size or (fresh and vocab_size != manifest.vocab_size):
         raise ValueError(
-            f"the decoder has {decoder.vocab_size} tokens and the data {manifest.vocab_size}; "
-            f"prepare the data with vocab_size {decoder.vocab_size}"
+            f"the model has {vocab_size} tokens and the data {manifest.vocab_size}; "
+            f"prepare the data with {'vocab_size ' + str(vocab_size) if fresh else 'its tokenizer'}"
         )
-    if config.sequence_length > decoder.context_length:
+    if config.compile and manifest.conversations:
+        raise ValueError("rows of conversations differ in each step and are not compiled; set compile: false")
+    if config.sequence_length > context_length:
         raise ValueError(
-            f"sequence_length {config.sequence_length} exceeds the decoder's context {decoder.context_length}"
+            f"sequence_length {config.sequence_length} exceeds the model's context {context_length}"
         )
 
 
 def _identity(
-    config: TrainConfig, decoder: DecoderConfig, manifest: DataManifest, init_from: Path | None
+    config: TrainConfig, beginning: Beginning, manifest: DataManifest, init_from: Path | None
 ) -> str:
     """Hash of all that decides the weights; how often to save or report does not."""
     settings = config.model_dump(mode="json", exclude=_NO_INFLUENCE)
@@ -74,7 +81,7 @@ def _identity(
                 f"{init_from} holds no finished training ({RESULT_FILE} is missing); finish it first"
             )
         start = read_json(earlier)["identity"]
-    return fingerprint([settings, decoder.model_dump(mode="json"), manifest.content, start])
+    return fingerprint([settings, identity(beginning), manifest.content, start])
 
 
 def _finished(folder: Path, identity: str) -> TrainResult | None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-from phonelm.train.device import autocast
 
 CHUNK_LOGITS = {"cpu": 2**21}
 """Logits held at a time by kind of device: on a CPU 8 MiB in float32, about a core's share of cache."""
@@ -23,16 +21,21 @@ class _HeadLoss(torch.autograd.Function):
     """Computes the gradients of head and hidden states along with the loss, chunk by chunk."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype, shares: Tensor | None
+    ) -> Tensor:
         low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
         keep = [hidden.requires_grad, weight.requires_grad]
         grad_hidden = torch.empty_like(low_hidden) if keep[0] else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if keep[1] else None
         rows = max(1, CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS_ELSEWHERE) // len(weight))
         total = hidden.new_zeros((), dtype=torch.float32)
+        counted = _shares(targets, shares)
         for start in range(0, len(hidden), rows):
             chunk = slice(start, start + rows)
-            loss, grad_logits = _chunk_loss(low_hidden[chunk] @ low_weight.T, targets[chunk], any(keep))
+            loss, grad_logits = _chunk_loss(
+                low_hidden[chunk] @ low_weight.T, targets[chunk], counted[chunk], any(keep)
+            )
             total += loss
             if grad_hidden is not None:
                 torch.mm(grad_logits, low_weight, out=grad_hidden[chunk])
@@ -44,17 +47,22 @@ class _HeadLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         scaled = [
             None if saved is None else (saved * grad).to(dtype)
             for saved, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return scaled[0], scaled[1], None, None
+        return scaled[0], scaled[1], None, None, None
 
 
-def _chunk_loss(logits: Tensor, targets: Tensor, with_grad: bool) -> tuple[Tensor, Tensor]:
-    """Summed loss of a chunk of logits [rows, vocab] and its gradient with respect to them."""
+def _shares(targets: Tensor, shares: Tensor | None) -> Tensor:
+    """What each target counts: nothing where it is -100."""
     counted = targets != IGNORED
+    return counted if shares is None else counted * shares
+
+
+def _chunk_loss(logits: Tensor, targets: Tensor, counted: Tensor, with_grad: bool) -> tuple[Tensor, Tensor]:
+    """Summed loss of a chunk of logits [rows, vocab] and its gradient with respect to them."""
     index = targets.clamp_min(0)[:, None]
     wide = logits.float()
     log_total = torch.logsumexp(wide, dim=-1)
@@ -67,22 +75,18 @@ def _chunk_loss(logits: Tensor, targets: Tensor, with_grad: bool) -> tuple[Tenso
     return loss, gradient.to(logits.dtype)
 
 
-def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def head_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    dtype: torch.dtype = torch.float32,
+    shares: Tensor | None = None,
+) -> Tensor:
     """Summed cross entropy in nats of `softmax(hidden @ weight.T)` against `targets`; a float32 scalar.
 
-    `hidden` [tokens, hidden size], `weight` [vocab, hidden size], `targets` [tokens], -100 is not counted.
-    The products run in `dtype`, the softmax in float32.
+    `hidden` [tokens, hidden size], `weight` [vocab, hidden size], `targets` [tokens], -100 is not counted;
+    `shares` [tokens] is what each target counts, one if not given. The products run in `dtype`, the softmax
+    in float32.
     """
-    loss: Tensor = _HeadLoss.apply(hidden, weight, targets, dtype)
+    loss: Tensor = _HeadLoss.apply(hidden, weight, targets, dtype, shares)
     return loss
-
-
-def sequence_loss(body: nn.Module, head: Tensor, windows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Summed cross entropy in nats of token windows [batch, length + 1]; a float32 scalar, differentiable.
-
-    `body` maps tokens to hidden states (a transformers decoder without head), `head` is [vocab, hidden size].
-    """
-    inputs, targets = windows[:, :-1], windows[:, 1:]
-    with autocast(windows.device, dtype):
-        hidden = body(input_ids=inputs, use_cache=False).last_hidden_state
-        return head_loss(hidden.flatten(0, 1), head, targets.flatten(), dtype)

@@ -16,15 +16,18 @@ from phonelm.data.batches import batch_indices
 from phonelm.data.tokenizer import token_bytes
 from phonelm.files import provenance, remove_leftovers, write_json
 from phonelm.progress import Progress
+from phonelm.train.adapters import add_adapters, merge_adapters
+from phonelm.train.batch import Batch
 from phonelm.train.checkpoint import save_checkpoint, set_token_ids
 from phonelm.train.config import Sample, TrainConfig, TrainResult
-from phonelm.train.device import choose_device, choose_dtype, compile_body
+from phonelm.train.device import choose_device, choose_dtype, compile_decoder
 from phonelm.train.interrupt import Interrupt
 from phonelm.train.log import RunLog
-from phonelm.train.loss import sequence_loss
-from phonelm.train.model import PhoneLMForCausalLM, decoder_to_hf
+from phonelm.train.objective import NextToken, Objective
 from phonelm.train.optimizer import make_optimizer, set_learning_rate
+from phonelm.train.packed_attention import attend_within_documents
 from phonelm.train.schedule import learning_rate
+from phonelm.train.start import Beginning, make_model
 from phonelm.train.state import STATE_FILE, Counters, apply_state, load_state, save_state
 from phonelm.train.validate import validate, write_samples
 
@@ -36,7 +39,7 @@ class Plan:
     """All that decides a run, and where it lives."""
 
     config: TrainConfig
-    decoder: DecoderConfig
+    beginning: Beginning
     manifest: DataManifest
     data_folder: Path
     folder: Path
@@ -54,21 +57,29 @@ class Run:
         self.device = choose_device(config)
         self.dtype = choose_dtype(config, self.device)
         torch.manual_seed(config.seed)
-        self.model = PhoneLMForCausalLM(decoder_to_hf(plan.decoder))
+        self.model = make_model(plan.beginning)
         self.model.to(self.device)  # type: ignore[arg-type]
-        set_token_ids(self.model, plan.data_folder)
+        self.objective: Objective = NextToken()
+        if isinstance(plan.beginning, DecoderConfig):
+            set_token_ids(self.model, plan.data_folder)
         if config.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
+        if plan.manifest.conversations:
+            attend_within_documents(self.model)
+        if config.lora_rank:
+            # Where activations are computed twice, gradients must reach the first layer's frozen inputs.
+            if config.gradient_checkpointing:
+                self.model.enable_input_require_grads()  # type: ignore[no-untyped-call]
+            self.model = add_adapters(self.model, config.lora_rank)
         self.optimizer = make_optimizer(self.model, config)
-        self.windows = plan.manifest.windows(plan.data_folder, "train", config.sequence_length)
-        self.valid = plan.manifest.windows(plan.data_folder, "valid", config.sequence_length)
+        self.rows = plan.manifest.rows(plan.data_folder, "train", config.sequence_length)
+        self.valid = plan.manifest.rows(plan.data_folder, "valid", config.sequence_length)
         self.token_bytes = token_bytes(plan.data_folder)
         remove_leftovers(plan.folder / STATE_FILE)
         self.counters = self._starting_point()
         self.log = RunLog(plan.folder, self.counters.step, progress)
-        self.body = (
-            compile_body(self.model, config, self.dtype, progress) if config.compile else self.model.model
-        )
+        if config.compile:
+            compile_decoder(self.model, config, self.dtype, progress)
         self.bits_per_byte = math.nan
         self.samples: list[Sample] = []
         self._saved_at = time.monotonic()
@@ -96,7 +107,7 @@ class Run:
         """Save the state for a next stage, the Hugging Face folder, and last the result."""
         self._validate()
         self._save()
-        save_checkpoint(self.model, self.plan.data_folder, self.plan.folder)
+        save_checkpoint(merge_adapters(self.model), self.plan.data_folder, self.plan.folder)
         config, counters = self.config, self.counters
         tokens = config.steps * config.tokens_per_step
         result = TrainResult(
@@ -118,14 +129,12 @@ class Run:
         """One optimizer step on the next windows of the data."""
         config, counters = self.config, self.counters
         began = time.monotonic()
-        indices = batch_indices(
-            len(self.windows), counters.position, config.batch_size, self.plan.manifest.seed
-        )
-        rows = torch.from_numpy(self.windows.rows(indices)).to(self.device)
+        indices = batch_indices(len(self.rows), counters.position, config.batch_size, self.plan.manifest.seed)
+        batch = Batch.of(self.rows.batch(indices), self.device)
+        weight = batch.total_weight()
         loss = torch.zeros((), device=self.device)
-        for part in torch.split(rows, config.micro_batch_size or config.batch_size):
-            part_loss = sequence_loss(self.body, self.model.lm_head.weight, part, self.dtype)
-            part_loss = part_loss / config.tokens_per_step
+        for part in batch.split(config.micro_batch_size or config.batch_size):
+            part_loss = self.objective.loss(self.model, part, self.dtype) / weight
             part_loss.backward()  # type: ignore[no-untyped-call]
             loss += part_loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
@@ -148,9 +157,13 @@ class Run:
         self.log.steps(first, counters.step, config.steps, loss, rate, tokens_per_s, config.tokens_per_step)
 
     def _validate(self) -> None:
-        loss, self.bits_per_byte = validate(self.model, self.valid, self.token_bytes, self.config, self.dtype)
+        loss, self.bits_per_byte = validate(
+            self.model, self.objective, self.valid, self.token_bytes, self.config, self.dtype
+        )
         self.log.validation(self.counters.step, loss, self.bits_per_byte)
-        self.samples = write_samples(self.model, self.plan.data_folder, self.config)
+        self.samples = write_samples(
+            self.model, self.plan.data_folder, self.config, chat=self.plan.manifest.conversations
+        )
         for sample in self.samples:
             self.log.sample(self.counters.step, sample.prompt, sample.text)
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from phonelm.files import atomic_path
+from phonelm.train.adapters import load_trained_state, trained_state
 
 STATE_FILE = "trainer_state.pt"
 
@@ -60,7 +61,7 @@ def save_state(
         "identity": identity,
         "data": data,
         "counters": asdict(counters),
-        "model": model.state_dict(),
+        "model": trained_state(model),
         "optimizer": optimizer.state_dict(),
         "rng": torch.get_rng_state(),
     }
@@ -92,7 +93,7 @@ def apply_state(state: dict[str, Any], model: nn.Module, optimizer: torch.optim.
     Raises `ValueError` when the weights are of another shape.
     """
     try:
-        model.load_state_dict(state["model"])
+        load_trained_state(model, state["model"])
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(
