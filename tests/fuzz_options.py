@@ -28,7 +28,7 @@ from shapes import TINY
 WORKING = (
     *("generate", "chat", "tokenize", "quantize", "models", "show", "rm", "pull", "perplexity", "compare"),
 )
-READING = ("evaluate", "bench", "survey", "profile", "search", "data", "train", "build")
+READING = ("evaluate", "bench", "survey", "profile", "search", "data", "train", "tune", "build")
 WORDS = (
     *("", " ", "-", "--", "0", "1", "2", "-1", "0.5", "1e3", "1e308", "1e400", "-inf", "inf", "nan", "none"),
     *("2147483648", "4294967296", "9223372036854775807", "9223372036854775808", "-9223372036854775809"),

@@ -28,6 +28,7 @@ VERBS = {
         "Train a tokenizer on text and write the text as tokens; a folder that is up to date is left alone."
     ),
     "train": "Train a decoder; run the command again to resume after an interruption.",
+    "tune": "Tune a base model; run the command again to resume after an interruption.",
     "quantize": (
         "Write a checkpoint or a GGUF file as GGUF of fewer bits, with its tokenizer and chat template."
     ),

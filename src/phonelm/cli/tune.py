@@ -1,0 +1,102 @@
+"""`phonelm tune`: a base model learns from conversations."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from phonelm.cli.streams import print_json
+from phonelm.words import counted
+
+if TYPE_CHECKING:
+    from phonelm.progress import Progress
+
+
+class Kind(str, Enum):
+    """What is tuned for."""
+
+    INSTRUCT = "instruct"
+
+
+def tune(
+    kind: Annotated[Kind, typer.Argument(help="instruct: answers in conversations.")],
+    base: Annotated[
+        str, typer.Option(help="Hugging Face folder; or a GGUF file or known name, which is imported first.")
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="File or folder of JSON lines or parquet with messages, or hf:NAME; may be repeated."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Hugging Face folder to make.")],
+    epochs: Annotated[float, typer.Option(help="How often each conversation is learnt from.")] = 1.0,
+    batch: Annotated[int, typer.Option(help="Rows of conversations per step.")] = 4,
+    length: Annotated[int, typer.Option(help="Tokens a row; longer conversations lose their end.")] = 1024,
+    micro_batch: Annotated[
+        int | None, typer.Option(help="Rows in memory at a time; the whole batch if not given.")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(help="The highest; it falls to the end.")] = 2e-5,
+    lora: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RANK", help="Train adapters of this rank in place of all weights; merged at the end."
+        ),
+    ] = None,
+    call_weight: Annotated[
+        float, typer.Option(help="Of the tokens of calls in the loss; those of other answers have 1.")
+    ] = 1.0,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="Question that is answered after each validation; may be repeated."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; torch's choice if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split, the order and the samples.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document at the end.")] = False,
+) -> None:
+    """Tune a base model; run the command again to resume after an interruption.
+
+    Only what the assistant says is learnt. Conversations are packed whole, and see themselves alone.
+
+    \b
+    Example:
+      phonelm tune instruct --base smollm2-135m-instruct --data chats.jsonl --out tuned/
+      phonelm quantize tuned/ --type q4_0 -o tuned.gguf
+    """
+    from phonelm.data.sources import require_sources
+    from phonelm.preconditions import TRAINING, require_packages, require_writable
+    from phonelm.progress import TerminalProgress
+    from phonelm.train.prepare_conversations import ConversationsConfig
+    from phonelm.train.tune import PROMPTS, TuneConfig, tune_instruct
+
+    require_packages(*TRAINING)
+    require_sources(data)
+    require_writable(out)
+    chats = ConversationsConfig(sources=tuple(data), call_weight=call_weight, seed=seed)
+    config = TuneConfig(
+        epochs=epochs,
+        batch_size=batch,
+        sequence_length=length,
+        micro_batch_size=micro_batch,
+        learning_rate=learning_rate,
+        num_threads=threads,
+        seed=seed,
+        lora_rank=lora,
+        prompts=tuple(prompt or PROMPTS),
+    )
+    progress = TerminalProgress()
+    result = tune_instruct(config, chats, _base_folder(base, out, progress), out, progress)
+    if json_:
+        print_json(result.model_dump_json())
+    else:
+        print(f"{out}: {result.bits_per_byte:.3f} bits per byte, {counted(result.tokens, 'token')}")
+
+
+def _base_folder(base: str, out: Path, progress: Progress) -> Path:
+    """The folder of the base model; a GGUF file becomes one beside what is made of it."""
+    if (Path(base) / "config.json").is_file():
+        return Path(base)
+    raise ValueError(f"{base} is no Hugging Face folder; import it first: phonelm import {base} DIR")
