@@ -40,6 +40,7 @@ def lines(tmp_path: Path) -> dict[str, list[object]]:
         "survey": ["survey", "--suite", tmp_path / "rows.jsonl"],
         "data": ["data", "--source", tmp_path / "texts"],
         "train": ["train", tmp_path / "data", "--shape", "smollm2-135m", "--steps", "3"],
+        "tune": ["tune", "instruct", "--base", tmp_path, "--data", tmp_path / "texts"],
         "fit-quality": ["search", "fit-quality", "--corpus", tmp_path / "texts"],
     }
 
@@ -52,7 +53,7 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["build", "profile", "search", "suite", "survey", "data", "train", "fit-quality"]
+    "verb", ["build", "profile", "search", "suite", "survey", "data", "train", "tune", "fit-quality"]
 )
 def test_an_output_that_cannot_be_written_is_refused(
     phonelm: Phonelm, lines: dict[str, list[object]], tmp_path: Path, verb: str
@@ -80,6 +81,7 @@ def test_a_cache_folder_that_cannot_be_written_is_refused_by_its_variable(
         ("build", "matplotlib", "report"),
         ("build", "torch", "train"),
         ("train", "torch", "train"),
+        ("tune", "peft", "train"),
         ("fit-quality", "torch", "train"),
         ("data", "tokenizers", "train"),
     ],

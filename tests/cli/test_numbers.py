@@ -74,13 +74,14 @@ def words(tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> d
         ],
         "search fit-quality": ["--out", "study", "--corpus", "nowhere"],
         "train": ["nowhere", "--shape", "nowhere.json", "--out", "trained", "--steps", "10"],
+        "tune": ["instruct", "--base", "nowhere", "--data", "text/a.txt", "--out", "tuned"],
     }
 
 
 def test_the_verbs_take_numbers() -> None:
     verbs = {verb for verb, _, _ in numbers()}
     assert {"bench", "chat", "compare", "data", "evaluate", "generate", "perplexity", "profile"} <= verbs
-    assert {"quantize", "search", "search fit-quality", "train"} <= verbs
+    assert {"quantize", "search", "search fit-quality", "train", "tune"} <= verbs
 
 
 @pytest.mark.parametrize(("verb", "option", "value"), numbers())

@@ -72,7 +72,7 @@ def tune(
     from phonelm.train.prepare_conversations import ConversationsConfig
     from phonelm.train.tune import PROMPTS, TuneConfig, tune_instruct
 
-    require_packages(*TRAINING)
+    require_packages(*TRAINING, "peft")
     require_sources(data)
     require_writable(out)
     chats = ConversationsConfig(sources=tuple(data), call_weight=call_weight, seed=seed)

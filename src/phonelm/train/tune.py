@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from phonelm.data import DataManifest
 from phonelm.data.batches import PackedRows
 from phonelm.progress import Progress
+from phonelm.ranges import INT32_MAX, INT64_MAX
 from phonelm.train.config import TrainConfig, TrainResult
 from phonelm.train.loop import train
 from phonelm.train.prepare_conversations import ConversationsConfig, prepare_conversations
@@ -25,20 +26,20 @@ class TuneConfig(BaseModel):
 
     epochs: float = Field(default=1.0, gt=0, le=1000)
     """How often each conversation is learnt from."""
-    batch_size: int = Field(default=4, gt=0)
+    batch_size: int = Field(default=4, gt=0, le=INT32_MAX)
     """Rows of conversations per step."""
-    sequence_length: int = Field(default=1024, gt=1)
+    sequence_length: int = Field(default=1024, gt=1, le=INT32_MAX)
     """Tokens a row; longer conversations lose their end."""
     learning_rate: float = Field(default=2e-5, gt=0)
     warmup_fraction: float = Field(default=0.03, ge=0, le=0.5)
     """Share of the steps in which the learning rate rises."""
     prompts: tuple[str, ...] = PROMPTS
     """Answered after each validation."""
-    lora_rank: int | None = Field(default=None, gt=0)
+    lora_rank: int | None = Field(default=None, gt=0, le=4096)
     """Rank of adapters that are trained in place of all weights, and merged at the end."""
-    micro_batch_size: int | None = Field(default=None, gt=0)
-    num_threads: int | None = Field(default=None, gt=0)
-    seed: int = Field(default=0, ge=0)
+    micro_batch_size: int | None = Field(default=None, gt=0, le=INT32_MAX)
+    num_threads: int | None = Field(default=None, gt=0, le=INT32_MAX)
+    seed: int = Field(default=0, ge=0, le=INT64_MAX)
 
     def training(self, num_rows: int) -> TrainConfig:
         """The stage for so many rows: warm-up, then a linear decay to the end."""
