@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src"
 LEVELS = (
     ("version", "progress", "validation", "ranges", "words"),
-    ("files",),
+    ("files", "run_recipe"),
     ("preconditions",),
     ("arch",),
     ("devices",),

@@ -33,16 +33,16 @@ def message_of(problem: Mapping[str, Any]) -> str:
 
 
 def _keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """Fields of the section at `path`."""
+    """Fields of the section at `path`, whose numbers are places in lists of sections."""
     current: type[BaseModel] | None = model
-    for part in path:
+    for part in (part for part in path if not isinstance(part, int)):
         field = current.model_fields.get(part) if current else None
         current = _section(field.annotation) if field else None
     return sorted(current.model_fields) if current else []
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    """The model inside `Model` or `Model | None`."""
+    """The model inside `Model`, `Model | None` or `tuple[Model, ...]`."""
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind

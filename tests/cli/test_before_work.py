@@ -19,8 +19,8 @@ name: tiny
 search: {params: 400k, vocab_size: 512, context_length: 256}
 data: {source: texts}
 train:
-  stable: {steps: 10, sequence_length: 64}
-  decay: {steps: 4}
+  - {name: stable, steps: 10, sequence_length: 64}
+  - {name: decay, steps: 4, decay_steps: 4}
 """
 
 

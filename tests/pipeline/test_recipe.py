@@ -1,21 +1,23 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from phonelm.pipeline import Recipe, load_recipe
+from phonelm.train.config import TrainConfig
 
 NANO = Path(__file__).parents[2] / "recipes" / "nano.yaml"
 
 MINIMAL: dict[str, Any] = {
     "name": "tiny",
     "search": {"params": "400k", "vocab_size": 512, "context_length": 256},
-    "train": {
-        "stable": {"steps": 10, "learning_rate": 0.002, "warmup_steps": 2, "sequence_length": 64},
-        "decay": {"steps": 4},
-    },
+    "train": [
+        {"name": "stable", "steps": 10, "learning_rate": 0.002, "warmup_steps": 2, "sequence_length": 64},
+        {"name": "decay", "steps": 4, "decay_steps": 4},
+    ],
 }
 
 
@@ -31,21 +33,67 @@ def test_the_shipped_recipe_is_valid() -> None:
     assert recipe.data.vocab_size == recipe.search.vocab_size
 
 
-def test_decay_takes_what_it_leaves_out_from_stable() -> None:
-    train = Recipe.model_validate(MINIMAL).train
-    assert train.decay.learning_rate == train.stable.learning_rate == 0.002
-    assert (train.decay.steps, train.decay.decay_steps, train.decay.warmup_steps) == (4, 4, 0)
+def test_a_stage_takes_what_it_leaves_out_from_the_one_before_it() -> None:
+    further = {"name": "third", "steps": 3, "sequence_length": 32}
+    first, second, third = Recipe.model_validate({**MINIMAL, "train": [*MINIMAL["train"], further]}).train
+    assert first.learning_rate == second.learning_rate == third.learning_rate == 0.002
+    assert [stage.sequence_length for stage in (first, second, third)] == [64, 64, 32]
+    assert (second.steps, second.decay_steps, second.warmup_steps) == (4, 4, 0)
+    assert (third.name, third.steps, third.decay_steps, third.warmup_steps) == ("third", 3, 0, 0)
+
+
+def test_the_loop_is_told_all_of_a_stage_but_its_name() -> None:
+    stage = Recipe.model_validate(MINIMAL).last_stage
+    assert stage.name == "decay"
+    assert type(stage.settings) is TrainConfig
+    assert {"name": "decay", **stage.settings.model_dump()} == stage.model_dump()
+    # As written by hand: what a run folder's training is known by does not depend on the recipe's form.
+    by_hand = TrainConfig(steps=4, decay_steps=4, learning_rate=0.002, sequence_length=64)
+    assert stage.settings == by_hand
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ([], "train: must be a list of stages"),
+        ({"stable": {"steps": 10}, "decay": {"steps": 4}}, "train: must be a list .* `- name: NAME`"),
+        ([{"stable": {"steps": 10}}], "train.0 has no name; begin that stage with `- name: NAME`"),
+        ([{"name": "a", "steps": 1}, {"steps": 1}], "train.1 has no name"),
+        (["a"], "train.0 has no name"),
+        ([{"name": "a", "steps": 1}, {"name": "A", "steps": 1}], "train: two stages have the name `a`"),
+        ([{"name": "a/b", "steps": 1}], "train.0.name: `a/b` names no folder"),
+        ([{"name": "a\nb", "steps": 1}], r"train.0.name: `a\\nb` names no folder"),
+        ([{"name": "..", "steps": 1}], "train.0.name: `..` names no folder"),
+        ([{"name": "run.json", "steps": 1}], "train.0.name: .* names no folder"),
+        ([{"name": "Data", "steps": 1}], "train.0.name: the run folder holds a `Data` already"),
+        ([{"name": 3, "steps": 1}], "train.0.name: .*string"),
+        ([{"name": "a"}], "`train.0.steps` is missing"),
+        ([{"name": "a", "steps": 1}, {"name": "b"}], "`train.1.steps` is missing"),
+        ([{"name": "a", "steps": 4, "decay_steps": 5}], "train.0: .*exceed steps 4"),
+        ([{"name": "a", "steps": 1, "sequence_length": 999}], r"train\.a\.sequence_length 999 exceeds"),
+    ],
+)
+def test_mistakes_in_the_list_of_stages_are_one_line(tmp_path: Path, stages: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        load_recipe(write(tmp_path, json.dumps({**MINIMAL, "train": stages})))
+    assert "\n" not in str(caught.value)
 
 
 def test_the_seed_and_the_vocabulary_are_said_once() -> None:
     recipe = Recipe.model_validate({**MINIMAL, "seed": 7})
-    assert (recipe.data.seed, recipe.train.stable.seed, recipe.train.decay.seed) == (7, 7, 7)
+    assert (recipe.data.seed, *[stage.seed for stage in recipe.train]) == (7, 7, 7)
+    own = [{"seed": 5, **MINIMAL["train"][0]}, *MINIMAL["train"][1:]]
+    assert [stage.seed for stage in Recipe.model_validate({**MINIMAL, "seed": 7, "train": own}).train] == [
+        5,
+        5,
+    ]
     assert recipe.data.vocab_size == 512
 
 
 def test_a_resolved_recipe_is_a_recipe() -> None:
     recipe = Recipe.model_validate({**MINIMAL, "seed": 7})
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+    assert Recipe.model_validate({**MINIMAL, "seed": 7, "train": recipe.train}) == recipe
 
 
 def test_the_command_line_may_name_another_corpus(tmp_path: Path) -> None:
@@ -57,9 +105,9 @@ def test_the_command_line_may_name_another_corpus(tmp_path: Path) -> None:
     [
         ("params:", "parms:", "unknown key `search.parms`; did you mean `params`"),
         (
-            "  stable:\n    steps:",
-            "  stable:\n    step:",
-            "unknown key `train.stable.step`; did you mean `steps`",
+            "  - name: stable\n    steps:",
+            "  - name: stable\n    step:",
+            "unknown key `train.0.step`; did you mean `steps`",
         ),
         ("quantize:", "quantise:", "unknown key `quantise`; did you mean `quantize`"),
         ("    layers:", "    leyers:", "unknown key `search.space.leyers`; did you mean `layers`"),

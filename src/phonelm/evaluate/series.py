@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 from phonelm.evaluate.run import Options, TaskResult, evaluate
 from phonelm.evaluate.scorers import Scorer
 from phonelm.evaluate.tasks import ChoiceTask, Task
+from phonelm.files import read_json
 from phonelm.progress import Progress
+from phonelm.run_recipe import RECIPE_FILE, training_stages
 
 SHOTS = (0, 1, 3, 5)
 """As the survey's study of in-context learning has them, and 3."""
@@ -69,19 +70,33 @@ def over_shots(
 def checkpoints_of(run: Path) -> list[Checkpoint]:
     """The checkpoints of a run folder or a stage of it, in the order in which they were trained.
 
+    Where there is a recipe, its order counts, and what lies beside its stages does not.
+
     Raises `ValueError` for a folder without any.
     """
     if not run.is_dir():
         raise ValueError(f"{run} is no folder; give the run folder that `phonelm build` or `train` wrote")
-    records = [record for record in run.rglob("train.json") if (record.parent / "config.json").is_file()]
-    if not records:
+    folders = [folder for folder in _training_folders(run) if _is_checkpoint(folder)]
+    if not folders:
         raise ValueError(f"{run} holds no checkpoint (a folder with config.json and train.json); train first")
     # A stage goes on from the one before it: tokens add up.
     found, total = [], 0
-    for record in sorted(records, key=lambda path: path.stat().st_mtime_ns):
-        total += int(json.loads(record.read_text())["tokens"])
-        found.append(Checkpoint(str(record.parent.relative_to(run)), record.parent, total))
+    for folder in folders:
+        total += int(read_json(folder / "train.json")["tokens"])
+        found.append(Checkpoint(str(folder.relative_to(run)), folder, total))
     return found
+
+
+def _training_folders(run: Path) -> list[Path]:
+    """Where stages of training are, in their order: the recipe's, or without one that of their ends."""
+    if (run / RECIPE_FILE).is_file():
+        return [run / stage["name"] for stage in training_stages(run)]
+    results = sorted(run.rglob("train.json"), key=lambda path: path.stat().st_mtime_ns)
+    return [path.parent for path in results]
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("config.json", "train.json"))
 
 
 def over_checkpoints(

@@ -11,7 +11,7 @@ from phonelm.files import fingerprint, provenance, write_json
 from phonelm.pipeline.lock import run_lock
 from phonelm.pipeline.recipe import Recipe
 from phonelm.pipeline.stage import Context, Outcome, Stage, StageRecord, read_record
-from phonelm.pipeline.stages import STAGES
+from phonelm.pipeline.stages import stages_of
 from phonelm.preconditions import require_writable
 from phonelm.progress import Progress
 from phonelm.version import package_version
@@ -21,9 +21,9 @@ def build(
     recipe: Recipe,
     folder: Path | str,
     progress: Progress | None = None,
-    stages: Sequence[Stage] = STAGES,
+    stages: Sequence[Stage] | None = None,
 ) -> dict[str, StageRecord]:
-    """Bring every stage up to date and return their records, in order.
+    """Bring every stage of the recipe (or those given) up to date and return their records, in order.
 
     A stage is run when its part of the recipe, the results of the stages it needs, or the version changed, or
     when its files are gone; one that was interrupted resumes where it can. Raises `ValueError` and
@@ -31,6 +31,7 @@ def build(
     was finished before stays.
     """
     context = Context(recipe, Path(folder), progress or Progress())
+    stages = stages_of(recipe) if stages is None else stages
     for stage in stages:
         stage.check(recipe)
     require_writable(context.path("recipe.json"))

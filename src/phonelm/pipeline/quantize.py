@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def quantize_stage(context: Context) -> Outcome:
 
     chosen = Design.load(context.path("design.json")).chosen
     summary = convert_checkpoint(
-        context.path("decay"),
+        checkpoint(context),
         context.path("model.gguf"),
         block_type=chosen.block_type,
         embedding_type=chosen.head_type,
@@ -37,12 +38,17 @@ def quantize_stage(context: Context) -> Outcome:
     )
 
 
+def checkpoint(context: Context) -> Path:
+    """The Hugging Face folder that the last stage of training wrote."""
+    return context.path(context.recipe.last_stage.name)
+
+
 def held_out_windows(context: Context) -> list[list[int]]:
     """The first held-out tokens, at least `kl_tokens` of them, in windows of the length trained on."""
     from phonelm.data import DataManifest
 
     recipe, folder = context.recipe, context.path("data")
-    length = recipe.train.decay.sequence_length
+    length = recipe.last_stage.sequence_length
     windows = DataManifest.load(folder).windows(folder, "valid", length)
     count = min(len(windows), -(-recipe.quantize.kl_tokens // length))
     rows: list[list[int]] = windows.rows(np.arange(count))[:, :-1].tolist()
@@ -54,7 +60,7 @@ def compare(context: Context, windows: list[list[int]]) -> dict[str, Any]:
     from phonelm.engine import load
     from phonelm.evaluate.reference import checkpoint_logits
 
-    reference = checkpoint_logits(context.path("decay"), windows)
+    reference = checkpoint_logits(checkpoint(context), windows)
     with load(context.path("model.gguf")) as model:
         ours = np.concatenate([model.logits(window) for window in windows])
     return {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from phonelm.data import DataConfig
 from phonelm.data.config import STDLIB
@@ -13,31 +14,43 @@ from phonelm.profile import ProfileConfig
 from phonelm.search import SearchConfig
 from phonelm.train.config import TrainConfig
 from phonelm.validation import explain
+from phonelm.words import printable
 
 DEFAULTS = {"vocab_size": 4096, "block_type": "q4_0", "head_type": "q8_0"}
 """Of the search's settings that a build needs one of each: the space may hold several."""
+OWN = frozenset({"name", "steps", "warmup_steps", "decay_steps"})
+"""Of a training stage's settings those that the next stage does not take over."""
+TAKEN = frozenset({"profile", "search", "data", "quantize", "run", "report", "stages"})
+"""What else a run folder holds a stage's record or a folder of; names of files have a dot."""
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TrainSection(_Section):
-    """The two stages of training. What `decay` leaves out it takes from `stable`."""
+class _Named(_Section):
+    name: str = Field(max_length=64)
+    """Of the stage, and of its folder in the run folder."""
 
-    stable: TrainConfig
-    decay: TrainConfig
 
-    @model_validator(mode="before")
+class StageConfig(TrainConfig, _Named):
+    """A stage of training. What it leaves out, but for `OWN`, it takes from the stage before it."""
+
+    @field_validator("name")
     @classmethod
-    def _decay_inherits(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or not all(
-            isinstance(value.get(k), dict) for k in ("stable", "decay")
-        ):
-            return value
-        stable, decay = value["stable"], value["decay"]
-        shared = {key: entry for key, entry in stable.items() if key not in ("steps", "warmup_steps")}
-        return {**value, "decay": {**shared, "decay_steps": decay.get("steps", 0), **decay}}
+    def _is_a_free_folder(cls, name: str) -> str:
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise ValueError(
+                f"`{printable(name)}` names no folder; write letters, digits, - and _, not - or _ first"
+            )
+        if name.lower() in TAKEN:
+            raise ValueError(f"the run folder holds a `{name}` already; name the stage otherwise")
+        return name
+
+    @property
+    def settings(self) -> TrainConfig:
+        """What the training loop is told: a renamed stage has the same."""
+        return TrainConfig.model_validate(self.model_dump(exclude={"name"}))
 
 
 class QuantizeSection(_Section):
@@ -71,7 +84,8 @@ class Recipe(_Section):
     profile: ProfileConfig = ProfileConfig()
     search: SearchConfig
     data: DataConfig = DataConfig()
-    train: TrainSection
+    train: tuple[StageConfig, ...]
+    """In their order, at least one; the last one's checkpoint is quantized."""
     quantize: QuantizeSection = QuantizeSection()
     run: RunSection = RunSection()
 
@@ -83,14 +97,37 @@ class Recipe(_Section):
             return value
         value = {**value}
         if isinstance(value.get("search"), dict):
-            _share(value, ("search",), DEFAULTS)
+            _share(value, "search", DEFAULTS)
             search = value["search"]
-            _share(value, ("profile",), {k: search[k] for k in ("block_type", "head_type")})
-            _share(value, ("data",), {"vocab_size": search["vocab_size"]})
+            _share(value, "profile", {k: search[k] for k in ("block_type", "head_type")})
+            _share(value, "data", {"vocab_size": search["vocab_size"]})
         if "seed" in value:
-            _share(value, ("data",), {"seed": value["seed"]})
-            _share(value, ("train", "stable"), {"seed": value["seed"]})
+            _share(value, "data", {"seed": value["seed"]})
+            _seed_first_stage(value)
         return value
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _each_from_the_one_before(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError("must be a list of stages in their order, each `- name: NAME` and its settings")
+        filled: list[dict[str, Any]] = []
+        before: dict[str, Any] = {}
+        for place, stage in enumerate(map(_as_mapping, value)):
+            if "name" not in stage:
+                raise ValueError(f"train.{place} has no name; begin that stage with `- name: NAME`")
+            filled.append({**before, **stage})
+            before = {key: entry for key, entry in filled[-1].items() if key not in OWN}
+        return filled
+
+    @field_validator("train")
+    @classmethod
+    def _differ_in_name(cls, stages: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
+        # Some file systems take names that differ in case only for one.
+        names = [stage.name.lower() for stage in stages]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two stages have the name `{twice[0]}`; rename one")
+        return stages
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
@@ -102,11 +139,11 @@ class Recipe(_Section):
         for name in ("block_type", "head_type"):
             if getattr(self.profile, name) != getattr(self.search, name):
                 raise ValueError(f"profile.{name} and search.{name} differ; leave the former out")
-        for name, stage in (("stable", self.train.stable), ("decay", self.train.decay)):
+        for stage in self.train:
             if stage.sequence_length > self.search.context_length:
                 raise ValueError(
-                    f"train.{name}.sequence_length {stage.sequence_length} exceeds search.context_length "
-                    f"{self.search.context_length}; lower the former"
+                    f"train.{stage.name}.sequence_length {stage.sequence_length} exceeds "
+                    f"search.context_length {self.search.context_length}; lower the former"
                 )
         if any(getattr(self.search, name) is None for name in DEFAULTS):
             raise ValueError(
@@ -116,17 +153,29 @@ class Recipe(_Section):
         self.search.narrowed_space  # noqa: B018  refuses what is kept outside the space
         return self
 
+    @property
+    def last_stage(self) -> StageConfig:
+        """The stage of training whose checkpoint is the finished one."""
+        return self.train[-1]
 
-def _share(document: dict[str, Any], path: tuple[str, ...], defaults: dict[str, Any]) -> None:
-    """Put `defaults` under what the section at `path` says itself."""
-    for part in path[:-1]:
-        if not isinstance(document.get(part), dict):
-            return
-        document[part] = {**document[part]}
-        document = document[part]
-    section = document.get(path[-1], {})
+
+def _share(document: dict[str, Any], name: str, defaults: dict[str, Any]) -> None:
+    """Put `defaults` under what the section says itself."""
+    section = document.get(name, {})
     if isinstance(section, dict):
-        document[path[-1]] = {**defaults, **section}
+        document[name] = {**defaults, **section}
+
+
+def _as_mapping(stage: Any) -> dict[str, Any]:
+    """A stage as it is written, or as an object; what is neither names nothing."""
+    return dict(stage) if isinstance(stage, dict | StageConfig) else {}
+
+
+def _seed_first_stage(document: dict[str, Any]) -> None:
+    """The others take it from there."""
+    stages = document.get("train")
+    if isinstance(stages, list | tuple) and stages and isinstance(stages[0], dict):
+        document["train"] = [{"seed": document["seed"], **stages[0]}, *stages[1:]]
 
 
 def load_recipe(path: Path | str, *, data: str | None = None) -> Recipe:

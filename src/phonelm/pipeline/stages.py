@@ -1,26 +1,26 @@
 """The stages of a build, from the device to the report, as files in the run folder.
 
 ```
-device.json → design.json;  data/ → stable/ → decay/ → model.gguf, quantize.json → run.json → report.html
+device.json → design.json;  data/ → a folder for each stage of training → model.gguf, quantize.json
+→ run.json → report.html
 ```
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from phonelm.devices import kernels_fingerprint, machine_info
 from phonelm.files import read_json
 from phonelm.pipeline.quantize import quantize_stage
-from phonelm.pipeline.recipe import Recipe
+from phonelm.pipeline.recipe import Recipe, StageConfig
 from phonelm.pipeline.run import run_stage
 from phonelm.pipeline.stage import Context, Outcome, Stage
 from phonelm.preconditions import PICTURES, TRAINING, require_packages
 from phonelm.profile import DeviceProfile, profile_device
 from phonelm.search import Design, search
 from phonelm.search.quality import Predictor
-from phonelm.train.config import TrainConfig
 from phonelm.words import counted
 
 
@@ -68,32 +68,24 @@ def _data(context: Context) -> Outcome:
     )
 
 
-def _train(context: Context, name: str, config: TrainConfig, init_from: Path | None) -> Outcome:
+def _train(context: Context, stage: StageConfig, before: StageConfig | None) -> Outcome:
     from phonelm.train import train
 
     design = Design.load(context.path("design.json"))
     result = train(
-        config,
+        stage.settings,
         design.chosen.config,
         context.path("data"),
-        context.path(name),
-        init_from=init_from,
+        context.path(stage.name),
+        init_from=context.path(before.name) if before else None,
         progress=context.progress,
     )
     return Outcome(
         f"{result.tokens:,} tokens, {result.bits_per_byte:.3f} bits per byte held out, "
         f"{result.tokens_per_s:,.0f} tokens/s",
         # The weights follow from the inputs; their bytes would differ after a repeat on another machine.
-        [config.model_dump(mode="json"), result.steps, result.bits_per_byte],
+        [_settings(stage), result.steps, result.bits_per_byte],
     )
-
-
-def _stable(context: Context) -> Outcome:
-    return _train(context, "stable", context.recipe.train.stable, None)
-
-
-def _decay(context: Context) -> Outcome:
-    return _train(context, "decay", context.recipe.train.decay, context.path("stable"))
 
 
 def _report(context: Context) -> Outcome:
@@ -139,7 +131,11 @@ def _corpus(recipe: Recipe) -> Any:
     return [source_identity(source) for source in recipe.data.sources]
 
 
-STAGES: tuple[Stage, ...] = (
+def _settings(stage: StageConfig) -> Any:
+    return stage.settings.model_dump(mode="json")
+
+
+_BEFORE_TRAINING: tuple[Stage, ...] = (
     Stage(
         "profile",
         (),
@@ -152,41 +148,55 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "data", (), ("data/data.json", "data/tokenizer.json"), _part("data"), _data, _corpus, _check_sources
     ),
-    Stage(
-        "stable",
-        ("search", "data"),
-        ("stable/model.safetensors",),
-        lambda recipe: recipe.train.stable.model_dump(mode="json"),
-        _stable,
-        check=_check_training,
-    ),
-    Stage(
-        "decay",
-        ("search", "data", "stable"),
-        ("decay/model.safetensors",),
-        lambda recipe: recipe.train.decay.model_dump(mode="json"),
-        _decay,
-    ),
-    Stage(
-        "quantize",
-        ("search", "data", "decay"),
-        ("model.gguf", "quantize.json"),
-        lambda recipe: [recipe.quantize.model_dump(), recipe.search.block_type, recipe.search.head_type],
-        quantize_stage,
-    ),
-    Stage(
-        "run",
-        ("profile", "search", "quantize"),
-        ("run.json",),
-        lambda recipe: [recipe.run.model_dump(), recipe.search.prompt_tokens, recipe.search.output_tokens],
-        run_stage,
-    ),
-    Stage(
-        "report",
-        ("profile", "search", "data", "stable", "decay", "quantize", "run"),
-        ("report.html",),
-        lambda recipe: recipe.model_dump(mode="json"),
-        _report,
-        check=_check_report,
-    ),
 )
+
+
+def _training_stage(before: StageConfig | None, stage: StageConfig) -> Stage:
+    """It goes on from the one before it."""
+    return Stage(
+        stage.name,
+        ("search", "data", *([before.name] if before else [])),
+        (f"{stage.name}/model.safetensors",),
+        lambda _recipe: _settings(stage),
+        lambda context: _train(context, stage, before),
+        check=_check_training,
+    )
+
+
+def _after_training(names: Sequence[str]) -> tuple[Stage, ...]:
+    """What follows the stages of training with these names."""
+    return (
+        Stage(
+            "quantize",
+            ("search", "data", names[-1]),
+            ("model.gguf", "quantize.json"),
+            lambda recipe: [recipe.quantize.model_dump(), recipe.search.block_type, recipe.search.head_type],
+            quantize_stage,
+        ),
+        Stage(
+            "run",
+            ("profile", "search", "quantize"),
+            ("run.json",),
+            lambda recipe: [
+                recipe.run.model_dump(),
+                recipe.search.prompt_tokens,
+                recipe.search.output_tokens,
+            ],
+            run_stage,
+        ),
+        Stage(
+            "report",
+            ("profile", "search", "data", *names, "quantize", "run"),
+            ("report.html",),
+            lambda recipe: recipe.model_dump(mode="json"),
+            _report,
+            check=_check_report,
+        ),
+    )
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages of a recipe's build in their order, its stages of training among them."""
+    pairs = zip((None, *recipe.train), recipe.train, strict=False)
+    training = [_training_stage(before, stage) for before, stage in pairs]
+    return (*_BEFORE_TRAINING, *training, *_after_training([stage.name for stage in training]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phonelm.report.style import ACCENT, CHOSEN, MUTED, PALETTE, draw
 from phonelm.search import Candidate
@@ -21,6 +21,17 @@ _PART_NAMES = {
     "head": "head",
     "overhead": "overhead",
 }
+_ROOM_OF_A_LETTER = 0.013
+"""Of the loss curve's width, at its size of letters."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stage of training on the axis of trained tokens."""
+
+    name: str
+    begin: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -29,8 +40,9 @@ class Curve:
 
     train: Sequence[tuple[float, float]]
     valid: Sequence[tuple[float, float]]
-    decay_begins: float | None
-    """Tokens at which the decay stage begins."""
+    stages: Sequence[Span]
+    decays: Sequence[tuple[float, float]]
+    """Tokens from which and to which the learning rate falls to its end."""
 
 
 @dataclass(frozen=True)
@@ -43,41 +55,44 @@ class SpeedPair:
 
 
 def loss_figure(curve: Curve) -> str:
-    """Training and held-out loss; the decay stage is shaded."""
+    """Training and held-out loss by stage; shaded where the learning rate falls."""
 
     def paint(axes: Axes) -> None:
-        if curve.train:
-            axes.plot(
-                [t / 1e6 for t, _ in curve.train],
-                [loss for _, loss in curve.train],
-                color=MUTED,
-                linewidth=1,
-                label="training",
-            )
-        if curve.valid:
-            axes.plot(
-                [t / 1e6 for t, _ in curve.valid],
-                [loss for _, loss in curve.valid],
-                color=CHOSEN,
-                linewidth=1.8,
-                marker="o",
-                markersize=4,
-                label="held out",
-            )
-        if curve.decay_begins is not None:
-            end = max(t for t, _ in [*curve.train, *curve.valid])
-            axes.axvspan(curve.decay_begins / 1e6, end / 1e6, color=ACCENT, alpha=0.12, label="decay stage")
+        _plot(axes, curve.train, color=MUTED, linewidth=1, label="training")
+        _plot(axes, curve.valid, color=CHOSEN, linewidth=1.8, marker="o", markersize=4, label="held out")
+        for number, (begin, end) in enumerate(curve.decays):
+            label = "" if number else "learning rate falls"
+            axes.axvspan(begin / 1e6, end / 1e6, color=ACCENT, alpha=0.12, label=label)
+        _mark_stages(axes, curve.stages)
         # The first steps of a random model would flatten everything that follows.
-        later = [loss for _, loss in curve.train[len(curve.train) // 20 :]] + [
-            loss for _, loss in curve.valid
-        ]
-        if later:
+        points = [*curve.train[len(curve.train) // 20 :], *curve.valid]
+        if later := [loss for _, loss in points]:
             axes.set_ylim(min(later) * 0.95, max(later) * 1.05)
         axes.set_xlabel("tokens trained (millions)")
         axes.set_ylabel("bits per byte")
-        axes.legend(loc="upper right")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="upper right")
 
     return draw("loss", "Bits per byte against tokens trained", (7.6, 3.8), paint)
+
+
+def _plot(axes: Axes, points: Sequence[tuple[float, float]], **style: Any) -> None:
+    if points:
+        axes.plot([tokens / 1e6 for tokens, _ in points], [loss for _, loss in points], **style)
+
+
+def _mark_stages(axes: Axes, stages: Sequence[Span]) -> None:
+    """A line at each border and the names above, slanted where one has little room."""
+    total = stages[-1].end
+    is_narrow = any(stage.end - stage.begin < _ROOM_OF_A_LETTER * len(stage.name) * total for stage in stages)
+    slant: dict[str, Any] = {"rotation": 30, "ha": "left"} if is_narrow else {"ha": "center"}
+    for stage in stages:
+        if stage.begin:
+            axes.axvline(stage.begin / 1e6, color=MUTED, linewidth=1, linestyle=":")
+        middle = (stage.begin + stage.end) / 2e6
+        axes.text(
+            middle, 1.01, stage.name, transform=axes.get_xaxis_transform(), va="bottom", fontsize=9, **slant
+        )
 
 
 def speeds_figure(name: str, title: str, pairs: Sequence[SpeedPair]) -> str:

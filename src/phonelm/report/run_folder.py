@@ -9,11 +9,12 @@ from typing import Any
 
 from phonelm.files import read_json
 from phonelm.profile import DeviceProfile
-from phonelm.report.figures import Curve
+from phonelm.report.figures import Curve, Span
+from phonelm.run_recipe import RECIPE_FILE, training_stages
 from phonelm.search import Design
 
-STAGES = ("profile", "search", "data", "stable", "decay", "quantize", "run")
-TRAINING = ("stable", "decay")
+BEFORE_TRAINING, AFTER_TRAINING = ("profile", "search", "data"), ("quantize", "run")
+"""Stages of every build, around those of training that the recipe names."""
 
 
 @dataclass(frozen=True)
@@ -29,57 +30,67 @@ class RunFolder:
     run: dict[str, Any]
     records: dict[str, dict[str, Any]]
     """By stage: what it said of itself, and how it was made."""
-    training: dict[str, list[dict[str, Any]]]
-    """By training stage, the lines of its log."""
+    stages: list[dict[str, Any]]
+    """Name and settings of the stages of training, in their order."""
+    logs: dict[str, list[dict[str, Any]]]
+    """By stage of training, the lines of its log."""
 
     @classmethod
     def read(cls, folder: Path) -> RunFolder:
         """Read all documents. Raises `FileNotFoundError` naming the first that is not there."""
+        stages = training_stages(folder)
+        names = [stage["name"] for stage in stages]
+        made = (*BEFORE_TRAINING, *names, *AFTER_TRAINING)
         return cls(
             folder=folder,
-            recipe=read_json(folder / "recipe.json"),
+            recipe=read_json(folder / RECIPE_FILE),
             device=DeviceProfile.load(folder / "device.json"),
             design=Design.load(folder / "design.json"),
             data=read_json(folder / "data" / "data.json"),
             quantize=read_json(folder / "quantize.json"),
             run=read_json(folder / "run.json"),
-            records={name: read_json(folder / "stages" / f"{name}.json") for name in STAGES},
-            training={name: read_log(folder / name / "train.jsonl") for name in TRAINING},
+            records={name: read_json(folder / "stages" / f"{name}.json") for name in made},
+            stages=stages,
+            logs={name: read_log(folder / name / "train.jsonl") for name in names},
         )
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens trained on, all stages together."""
+        return sum(tokens_per_step(stage) * stage["steps"] for stage in self.stages)
+
     def curve(self) -> Curve:
-        """Loss of both training stages on one axis of tokens."""
+        """Loss of all stages of training on one axis of tokens, and where the learning rate falls."""
         train: list[tuple[float, float]] = []
         valid: list[tuple[float, float]] = []
-        offset = 0.0
-        decay_begins = None
-        for name in TRAINING:
-            config, lines = self.recipe["train"][name], self.training[name]
-            tokens = config["batch_size"] * config["sequence_length"]
-            if name == "decay":
-                decay_begins = offset
+        spans: list[Span] = []
+        decays: list[tuple[float, float]] = []
+        begin = 0
+        for stage in self.stages:
+            lines, tokens = self.logs[stage["name"]], tokens_per_step(stage)
+            end = begin + tokens * stage["steps"]
+            spans.append(Span(stage["name"], begin, end))
+            if stage["decay_steps"]:
+                decays.append((end - tokens * stage["decay_steps"], end))
             scale = _bits_per_byte_of_a_nat(lines)
             for line in lines:
-                at = offset + tokens * line["step"]
+                at = begin + tokens * line["step"]
                 if line["kind"] == "train":
                     train.append((at, line["loss"] * scale))
                 elif line["kind"] == "valid":
                     valid.append((at, line["bits_per_byte"]))
-            offset += tokens * config["steps"]
-        return Curve(train, valid, decay_begins)
+            begin = end
+        return Curve(train, valid, spans, decays)
 
-    def last(self, kind: str, stage: str = "decay") -> dict[str, Any] | None:
-        """The last line of a kind in a training stage's log."""
-        return next((line for line in reversed(self.training[stage]) if line["kind"] == kind), None)
+    def last(self, kind: str) -> dict[str, Any] | None:
+        """The last line of a kind in the log of the last stage of training."""
+        lines = self.logs[self.stages[-1]["name"]]
+        return next((line for line in reversed(lines) if line["kind"] == kind), None)
 
-    def training_samples(self) -> list[dict[str, Any]]:
-        """What the model wrote at the end of each training stage."""
-        samples = []
-        for stage in TRAINING:
-            lines = [line for line in self.training[stage] if line["kind"] == "sample"]
-            last = max((line["step"] for line in lines), default=None)
-            samples += [{"stage": stage, **line} for line in lines if line["step"] == last]
-        return samples
+
+def tokens_per_step(stage: dict[str, Any]) -> int:
+    """Tokens that one optimizer step of a stage of training learns from."""
+    return int(stage["batch_size"] * stage["sequence_length"])
 
 
 def _bits_per_byte_of_a_nat(lines: list[dict[str, Any]]) -> float:
