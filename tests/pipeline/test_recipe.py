@@ -42,11 +42,23 @@ def test_a_stage_takes_what_it_leaves_out_from_the_one_before_it() -> None:
     assert (third.name, third.steps, third.decay_steps, third.warmup_steps) == ("third", 3, 0, 0)
 
 
+def test_a_stage_of_another_kind_begins_with_its_own_settings(tmp_path: Path) -> None:
+    talk = {"name": "talk", "kind": "instruct", "steps": 3, "chats": {"sources": ["chats.jsonl", "hf:a/b"]}}
+    more = {"name": "more", "steps": 1}
+    path = write(tmp_path, json.dumps({**MINIMAL, "seed": 5, "train": [*MINIMAL["train"], talk, more]}))
+    *_, stage, last = load_recipe(path).train
+    assert stage.learning_rate == TrainConfig(steps=1).learning_rate
+    assert (stage.seed, last.seed, last.learning_rate) == (5, 5, 0.002)
+    assert stage.chats is not None
+    assert stage.chats.sources == (str(tmp_path / "chats.jsonl"), "hf:a/b")
+
+
 def test_the_loop_is_told_all_of_a_stage_but_its_name() -> None:
     stage = Recipe.model_validate(MINIMAL).last_stage
     assert stage.name == "decay"
     assert type(stage.settings) is TrainConfig
-    assert {"name": "decay", **stage.settings.model_dump()} == stage.model_dump()
+    own = {"name": "decay", "kind": "pretrain", "chats": None}
+    assert {**own, **stage.settings.model_dump()} == stage.model_dump()
     # As written by hand: what a run folder's training is known by does not depend on the recipe's form.
     by_hand = TrainConfig(steps=4, decay_steps=4, learning_rate=0.002, sequence_length=64)
     assert stage.settings == by_hand
@@ -70,6 +82,12 @@ def test_the_loop_is_told_all_of_a_stage_but_its_name() -> None:
         ([{"name": "a"}], "`train.0.steps` is missing"),
         ([{"name": "a", "steps": 1}, {"name": "b"}], "`train.1.steps` is missing"),
         ([{"name": "a", "steps": 4, "decay_steps": 5}], "train.0: .*exceed steps 4"),
+        ([{"name": "a", "steps": 1, "kind": "chat"}], "train.0 is of the kind chat; begin with .* pretrain"),
+        (
+            [{"name": "a", "steps": 1}, {"name": "b", "steps": 1, "kind": "instruct"}],
+            "`b` is of the kind instruct; conversations, as `chats: {sources: .FILE.}`",
+        ),
+        ([{"name": "a", "steps": 1, "chats": {"sources": ["x"]}}], "`a` is of the kind pretrain"),
         ([{"name": "a", "steps": 1, "sequence_length": 999}], r"train\.a\.sequence_length 999 exceeds"),
     ],
 )

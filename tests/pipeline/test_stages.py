@@ -13,8 +13,8 @@ import phonelm
 from phonelm.arch import count_parameters
 from phonelm.evaluate.series import checkpoints_of
 from phonelm.pipeline import Recipe, build
-from phonelm.pipeline.recipe import TAKEN
 from phonelm.pipeline.stages import stages_of
+from phonelm.pipeline.training import TAKEN
 from phonelm.train.config import TrainConfig
 
 TRAIN: list[dict[str, Any]] = [
@@ -30,6 +30,13 @@ TRAIN: list[dict[str, Any]] = [
     {"name": "decay", "steps": 2, "decay_steps": 2},
     {"name": "more", "steps": 3, "decay_steps": 1, "batch_size": 2},
 ]
+TALK: dict[str, Any] = {
+    "name": "talk",
+    "kind": "instruct",
+    "steps": 2,
+    "batch_size": 1,
+    "sequence_length": 64,
+}
 RECIPE: dict[str, Any] = {
     "name": "tiny",
     "seed": 3,
@@ -133,6 +140,22 @@ def test_from_a_budget_to_a_model_that_runs(tmp_path: Path, corpus: Path) -> Non
         made_from = json.loads((run / "stages" / "quantize.json").read_text())
         last = json.loads((run / "stages" / f"{names[-1]}.json").read_text())
         assert made_from["made"]["made_at"] >= last["made"]["made_at"]
+
+    # Conversations come last; another one changes that stage only.
+    chats = tmp_path / "chats.jsonl"
+    for count in (6, 7):
+        rows = [
+            [{"role": "user", "content": f"{n}"}, {"role": "assistant", "content": "ok"}]
+            for n in range(count)
+        ]
+        chats.write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
+        talk = {**TALK, "chats": {"sources": [str(chats)]}}
+        build(recipe_of([*TRAIN[:2], talk], data=data), run)
+        assert times_of(run, "stable/train.json", "decay/train.json") == kept
+        manifest = json.loads((run / "talk" / "data" / "data.json").read_text())
+        assert manifest["train"]["documents"] + manifest["valid"]["documents"] == count
+    with phonelm.load(run) as model:
+        assert model.chat([{"role": "user", "content": "1"}], max_tokens=2) is not None
 
 
 def training_table(report: Path) -> list[str]:

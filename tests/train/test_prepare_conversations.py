@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from phonelm.data import DataManifest
+from phonelm.data.config import ConversationsConfig
 from phonelm.data.conversations import conversation_of
 from phonelm.data.split import is_held_out
 from phonelm.data.tokenizer import save_tokenizer, train_tokenizer
-from phonelm.train.prepare_conversations import ConversationsConfig, prepare_conversations
+from phonelm.train.prepare_conversations import prepare_conversations
 from phonelm.train.rendering import ConversationRenderer
 
 USER = {"role": "user", "content": "hi"}

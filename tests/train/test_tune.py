@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
+from phonelm.data.config import ConversationsConfig
 from phonelm.data.tokenizer import save_tokenizer, train_tokenizer
 from phonelm.engine import load
 from phonelm.formats import convert_checkpoint
 from phonelm.progress import Progress
 from phonelm.train import TrainConfig, train
 from phonelm.train.log import read_log
-from phonelm.train.prepare_conversations import ConversationsConfig
 from phonelm.train.state import STATE_FILE
 from phonelm.train.tune import TuneConfig, tune_instruct
 

@@ -22,6 +22,7 @@ _EXTRA_OF = {
     "transformers": "train",
     "tokenizers": "train",
     "safetensors": "train",
+    "peft": "train",
     "datasets": "train",
     "huggingface_hub": "train",
     "pyarrow": "eval",
@@ -34,6 +35,7 @@ _EXTRA_OF = {
 _AFTER_INTERRUPT = {
     "build": "; the same command resumes",
     "train": "; the same command resumes",
+    "tune": "; the same command resumes",
     "pull": "; the same command goes on where it was",
     "evaluate": "; the same command goes on where it was",
     "fit_quality": "; the same command resumes",

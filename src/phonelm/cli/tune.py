@@ -66,10 +66,10 @@ def tune(
       phonelm tune instruct --base smollm2-135m-instruct --data chats.jsonl --out tuned/
       phonelm quantize tuned/ --type q4_0 -o tuned.gguf
     """
+    from phonelm.data.config import ConversationsConfig
     from phonelm.data.sources import require_sources
     from phonelm.preconditions import TRAINING, require_packages, require_writable
     from phonelm.progress import TerminalProgress
-    from phonelm.train.prepare_conversations import ConversationsConfig
     from phonelm.train.tune import PROMPTS, TuneConfig, tune_instruct
 
     require_packages(*TRAINING, "peft")

@@ -39,3 +39,18 @@ class DataConfig(BaseModel):
     def sources(self) -> tuple[str, ...]:
         """All sources."""
         return (self.source,) if isinstance(self.source, str) else self.source
+
+
+class ConversationsConfig(BaseModel):
+    """Which conversations are learnt from, and how their tokens are weighed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    """Files or folders of JSON lines or parquet with `messages` (and `tools`), or `hf:NAME`."""
+    valid_fraction: float = Field(default=0.02, gt=0, le=0.5)
+    """Share of the conversations that is held out."""
+    call_weight: float = Field(default=1.0, ge=0, le=1000)
+    """Of the tokens of calls in the loss; those of other answers have 1."""
+    seed: int = Field(default=0, ge=0, le=INT64_MAX)
+    """Of the split, of the packing and of the order."""

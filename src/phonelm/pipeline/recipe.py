@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from phonelm.data import DataConfig
 from phonelm.data.config import STDLIB
+from phonelm.pipeline.training import StageConfig, filled_stages
 from phonelm.profile import ProfileConfig
 from phonelm.search import SearchConfig
-from phonelm.train.config import TrainConfig
 from phonelm.validation import explain
-from phonelm.words import printable
 
 DEFAULTS = {"vocab_size": 4096, "block_type": "q4_0", "head_type": "q8_0"}
 """Of the search's settings that a build needs one of each: the space may hold several."""
-OWN = frozenset({"name", "steps", "warmup_steps", "decay_steps"})
-"""Of a training stage's settings those that the next stage does not take over."""
-TAKEN = frozenset({"profile", "search", "data", "quantize", "run", "report", "stages"})
-"""What else a run folder holds a stage's record or a folder of; names of files have a dot."""
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Named(_Section):
-    name: str = Field(max_length=64)
-    """Of the stage, and of its folder in the run folder."""
-
-
-class StageConfig(TrainConfig, _Named):
-    """A stage of training. What it leaves out, but for `OWN`, it takes from the stage before it."""
-
-    @field_validator("name")
-    @classmethod
-    def _is_a_free_folder(cls, name: str) -> str:
-        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise ValueError(
-                f"`{printable(name)}` names no folder; write letters, digits, - and _, not - or _ first"
-            )
-        if name.lower() in TAKEN:
-            raise ValueError(f"the run folder holds a `{name}` already; name the stage otherwise")
-        return name
-
-    @property
-    def settings(self) -> TrainConfig:
-        """What the training loop is told: a renamed stage has the same."""
-        return TrainConfig.model_validate(self.model_dump(exclude={"name"}))
 
 
 class QuantizeSection(_Section):
@@ -103,22 +72,13 @@ class Recipe(_Section):
             _share(value, "data", {"vocab_size": search["vocab_size"]})
         if "seed" in value:
             _share(value, "data", {"seed": value["seed"]})
-            _seed_first_stage(value)
+            _seed_stages(value)
         return value
 
     @field_validator("train", mode="before")
     @classmethod
     def _each_from_the_one_before(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple) or not value:
-            raise ValueError("must be a list of stages in their order, each `- name: NAME` and its settings")
-        filled: list[dict[str, Any]] = []
-        before: dict[str, Any] = {}
-        for place, stage in enumerate(map(_as_mapping, value)):
-            if "name" not in stage:
-                raise ValueError(f"train.{place} has no name; begin that stage with `- name: NAME`")
-            filled.append({**before, **stage})
-            before = {key: entry for key, entry in filled[-1].items() if key not in OWN}
-        return filled
+        return filled_stages(value)
 
     @field_validator("train")
     @classmethod
@@ -166,16 +126,18 @@ def _share(document: dict[str, Any], name: str, defaults: dict[str, Any]) -> Non
         document[name] = {**defaults, **section}
 
 
-def _as_mapping(stage: Any) -> dict[str, Any]:
-    """A stage as it is written, or as an object; what is neither names nothing."""
-    return dict(stage) if isinstance(stage, dict | StageConfig) else {}
-
-
-def _seed_first_stage(document: dict[str, Any]) -> None:
-    """The others take it from there."""
+def _seed_stages(document: dict[str, Any]) -> None:
+    """The first of each kind; the others take it from there."""
     stages = document.get("train")
-    if isinstance(stages, list | tuple) and stages and isinstance(stages[0], dict):
-        document["train"] = [{"seed": document["seed"], **stages[0]}, *stages[1:]]
+    if not isinstance(stages, list | tuple):
+        return
+    seeded: list[Any] = []
+    kinds: set[str] = set()
+    for stage in stages:
+        kind = str(stage.get("kind")) if isinstance(stage, dict) else ""
+        seeded.append(stage if kind in kinds or not kind else {"seed": document["seed"], **stage})
+        kinds.add(kind)
+    document["train"] = seeded
 
 
 def load_recipe(path: Path | str, *, data: str | None = None) -> Recipe:
@@ -210,6 +172,15 @@ def _name_files_from(folder: Path, document: dict[str, Any]) -> None:
             named = {key: document[section][key] for key in keys if key in document[section]}
             found = {key: _seen_from(folder, value) for key, value in named.items()}
             document[section] = {**document[section], **found}
+    if isinstance(document.get("train"), list):
+        document["train"] = [_chats_from(folder, stage) for stage in document["train"]]
+
+
+def _chats_from(folder: Path, stage: Any) -> Any:
+    chats = stage.get("chats") if isinstance(stage, dict) else None
+    if not isinstance(chats, dict) or "sources" not in chats:
+        return stage
+    return {**stage, "chats": {**chats, "sources": _seen_from(folder, chats["sources"])}}
 
 
 def _seen_from(folder: Path, value: Any) -> Any:

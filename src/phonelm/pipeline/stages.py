@@ -14,12 +14,13 @@ from typing import Any
 from phonelm.devices import kernels_fingerprint, machine_info
 from phonelm.files import read_json
 from phonelm.pipeline.quantize import quantize_stage
-from phonelm.pipeline.recipe import Recipe, StageConfig
+from phonelm.pipeline.recipe import Recipe
 from phonelm.pipeline.run import run_stage
 from phonelm.pipeline.stage import Context, Outcome, Stage
-from phonelm.preconditions import PICTURES, TRAINING, require_packages
+from phonelm.pipeline.train_stage import training_stage
+from phonelm.preconditions import PICTURES, require_packages
 from phonelm.profile import DeviceProfile, profile_device
-from phonelm.search import Design, search
+from phonelm.search import search
 from phonelm.search.quality import Predictor
 from phonelm.words import counted
 
@@ -68,26 +69,6 @@ def _data(context: Context) -> Outcome:
     )
 
 
-def _train(context: Context, stage: StageConfig, before: StageConfig | None) -> Outcome:
-    from phonelm.train import train
-
-    design = Design.load(context.path("design.json"))
-    result = train(
-        stage.settings,
-        design.chosen.config,
-        context.path("data"),
-        context.path(stage.name),
-        init_from=context.path(before.name) if before else None,
-        progress=context.progress,
-    )
-    return Outcome(
-        f"{result.tokens:,} tokens, {result.bits_per_byte:.3f} bits per byte held out, "
-        f"{result.tokens_per_s:,.0f} tokens/s",
-        # The weights follow from the inputs; their bytes would differ after a repeat on another machine.
-        [_settings(stage), result.steps, result.bits_per_byte],
-    )
-
-
 def _report(context: Context) -> Outcome:
     from phonelm.report import write_report
 
@@ -103,10 +84,6 @@ def _predictor(recipe: Recipe) -> Any:
 def _check_predictor(recipe: Recipe) -> None:
     if recipe.search.predictor:
         Predictor.load(recipe.search.predictor)
-
-
-def _check_training(_recipe: Recipe) -> None:
-    require_packages(*TRAINING)
 
 
 def _check_report(_recipe: Recipe) -> None:
@@ -131,10 +108,6 @@ def _corpus(recipe: Recipe) -> Any:
     return [source_identity(source) for source in recipe.data.sources]
 
 
-def _settings(stage: StageConfig) -> Any:
-    return stage.settings.model_dump(mode="json")
-
-
 _BEFORE_TRAINING: tuple[Stage, ...] = (
     Stage(
         "profile",
@@ -149,18 +122,6 @@ _BEFORE_TRAINING: tuple[Stage, ...] = (
         "data", (), ("data/data.json", "data/tokenizer.json"), _part("data"), _data, _corpus, _check_sources
     ),
 )
-
-
-def _training_stage(before: StageConfig | None, stage: StageConfig) -> Stage:
-    """It goes on from the one before it."""
-    return Stage(
-        stage.name,
-        ("search", "data", *([before.name] if before else [])),
-        (f"{stage.name}/model.safetensors",),
-        lambda _recipe: _settings(stage),
-        lambda context: _train(context, stage, before),
-        check=_check_training,
-    )
 
 
 def _after_training(names: Sequence[str]) -> tuple[Stage, ...]:
@@ -198,5 +159,5 @@ def _after_training(names: Sequence[str]) -> tuple[Stage, ...]:
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages of a recipe's build in their order, its stages of training among them."""
     pairs = zip((None, *recipe.train), recipe.train, strict=False)
-    training = [_training_stage(before, stage) for before, stage in pairs]
+    training = [training_stage(before, stage) for before, stage in pairs]
     return (*_BEFORE_TRAINING, *training, *_after_training([stage.name for stage in training]))

@@ -13,20 +13,19 @@ __all__ = ["TrainConfig", "TrainResult", "train"]
 
 def train(
     config: TrainConfig,
-    decoder: DecoderConfig,
+    beginning: DecoderConfig | Path,
     data_folder: Path | str,
     out_folder: Path | str,
     *,
     init_from: Path | str | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train a decoder on prepared data into a Hugging Face folder; see `phonelm.train.loop.train`.
+    """Train a model on prepared data into a Hugging Face folder; see `phonelm.train.loop.train`.
 
     Importing this room does not import torch; calling this does.
     """
     from phonelm.train.loop import train as run
 
     start = None if init_from is None else Path(init_from)
-    return run(
-        config, decoder, Path(data_folder), Path(out_folder), init_from=start, progress=progress or Progress()
-    )
+    data, out = Path(data_folder), Path(out_folder)
+    return run(config, beginning, data, out, init_from=start, progress=progress or Progress())

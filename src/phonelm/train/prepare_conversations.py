@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from phonelm.data.config import ConversationsConfig
 from phonelm.data.conversations import Conversation, conversations
 from phonelm.data.manifest import MANIFEST_FILE, DataManifest, Split
 from phonelm.data.shards import ConversationWriter
@@ -23,26 +22,10 @@ from phonelm.data.split import is_held_out
 from phonelm.data.tokenizer import present_tokenizer_files
 from phonelm.files import atomic_path, file_hash, fingerprint, provenance, remove_leftovers, write_json
 from phonelm.progress import Progress
-from phonelm.ranges import INT64_MAX
-from phonelm.train.rendering import TEXT_WEIGHT, ConversationRenderer
+from phonelm.train.rendering import ConversationRenderer
 
 _AT_ONCE = 256
 """Conversations tokenized together."""
-
-
-class ConversationsConfig(BaseModel):
-    """Which conversations are learnt from, and how their tokens are weighed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    sources: tuple[str, ...] = Field(min_length=1)
-    """Files or folders of JSON lines or parquet with `messages` (and `tools`), or `hf:NAME`."""
-    valid_fraction: float = Field(default=0.02, gt=0, le=0.5)
-    """Share of the conversations that is held out."""
-    call_weight: float = Field(default=TEXT_WEIGHT, ge=0, le=1000)
-    """Of the tokens of calls in the loss; those of other answers have 1."""
-    seed: int = Field(default=0, ge=0, le=INT64_MAX)
-    """Of the split, of the packing and of the order."""
 
 
 def prepare_conversations(

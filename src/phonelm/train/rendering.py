@@ -17,8 +17,6 @@ from typing import Any
 
 from phonelm.data.conversations import Conversation
 
-TEXT_WEIGHT = 1.0
-
 
 @dataclass(frozen=True)
 class Part:
@@ -35,7 +33,7 @@ class ConversationRenderer:
     `ValueError` for a folder without a tokenizer or chat template.
     """
 
-    def __init__(self, folder: Path, call_weight: float = TEXT_WEIGHT) -> None:
+    def __init__(self, folder: Path, call_weight: float = 1.0) -> None:
         from transformers import AutoTokenizer
 
         try:
@@ -78,7 +76,7 @@ class ConversationRenderer:
                     "answers cannot be told from prompts; give a base model with another template"
                 )
             answer = self._without_gap(answered[len(prompt) :])
-            weight = self._call_weight if message.get("tool_calls") else TEXT_WEIGHT
+            weight = self._call_weight if message.get("tool_calls") else 1.0
             parts += [Part(prompt[len(done) :], 0.0), Part(answer, weight)]
             done = prompt + answer
         return parts

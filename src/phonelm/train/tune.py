@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phonelm.data import DataManifest
 from phonelm.data.batches import PackedRows
+from phonelm.data.config import ConversationsConfig
 from phonelm.progress import Progress
 from phonelm.ranges import INT32_MAX, INT64_MAX
 from phonelm.train.config import TrainConfig, TrainResult
 from phonelm.train.loop import train
-from phonelm.train.prepare_conversations import ConversationsConfig, prepare_conversations
+from phonelm.train.prepare_conversations import prepare_conversations
 from phonelm.train.start import check_trainable
 
 PROMPTS = ("What can you help me with?", "Write a short thank-you note to a neighbour.")
