@@ -26,7 +26,8 @@ from phonelm.formats import write_random_gguf
 from shapes import TINY
 
 WORKING = (
-    *("generate", "chat", "tokenize", "quantize", "models", "show", "rm", "pull", "perplexity", "compare"),
+    *("generate", "chat", "tokenize", "quantize", "import", "models", "show", "rm", "pull", "perplexity"),
+    "compare",
 )
 READING = ("evaluate", "bench", "survey", "profile", "search", "data", "train", "tune", "build")
 WORDS = (
@@ -57,6 +58,8 @@ def line_of(rng: random.Random, folder: Path) -> list[str]:
             words += _option(rng, parameter, word)
     if verb == "quantize" and rng.random() < 0.9:
         words += ["-o", str(folder / "out.gguf")]
+    if verb == "import" and rng.random() < 0.5:
+        words[2] = str(folder / "imported")
     if verb in ("perplexity", "compare") and rng.random() < 0.9:
         words += ["--text", str(folder / "text")]
     if verb in READING and verb != "evaluate":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from phonelm.preconditions import require_cache, require_packages, require_writable
+from phonelm.preconditions import require_cache, require_packages, require_room, require_writable
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +40,9 @@ def test_a_folder_without_rights_is_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PHONELM_CACHE", str(tmp_path / "cache"))
     with pytest.raises(PermissionError, match="cache"):
         require_cache()
+
+
+def test_room_is_that_of_the_disk_that_will_be_written_to(tmp_path: Path) -> None:
+    require_room(tmp_path / "a" / "b", 1)
+    with pytest.raises(OSError, match=rf"b needs .* of disk, and {tmp_path} has"):
+        require_room(tmp_path / "a" / "b", 1 << 60)

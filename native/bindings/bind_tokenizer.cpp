@@ -20,6 +20,7 @@
 #include "bindings/bind.h"
 #include "core/error.h"
 #include "gguf/gguf.h"
+#include "tokenizer/pretokenize.h"
 #include "tokenizer/tokenizer.h"
 
 namespace nb = nanobind;
@@ -191,6 +192,10 @@ void bind_tokenizer(nb::module_& module) {
       "read_metadata",
       [](const phonelm::Path& path) { return metadata_to_python(*phonelm::GgufFile::open(path.string())); },
       "path"_a, "Metadata of a GGUF file, without arrays of more than 64 elements.");
+  module.def(
+      "first_pre_tokenizer_name",
+      [](const std::string& name) { return std::string(phonelm::first_pre_tokenizer_name(name)); }, "name"_a,
+      "The first of the names that tokenizer.ggml.pre has for one rule; empty: not known.");
   module.def("read_tensors", &phonelm::read_tensors, "path"_a,
              "Tensors of a GGUF file: name, type, shape (columns first), offset and num_bytes in the file.");
 }

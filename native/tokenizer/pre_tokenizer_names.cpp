@@ -130,4 +130,12 @@ std::string pre_tokenizer_names() {
   return names;
 }
 
+std::string_view first_pre_tokenizer_name(std::string_view name) {
+  const PreTokenizer* rule = find_pre_tokenizer(name);
+  for (const Name& known : kNames) {
+    if (known.rule == rule) return known.name;
+  }
+  return {};
+}
+
 }  // namespace phonelm

@@ -48,6 +48,8 @@ struct PreTokenizer {
 const PreTokenizer* find_pre_tokenizer(std::string_view name);
 // One name of each rule, with commas between.
 std::string pre_tokenizer_names();
+// The first name of the rule that has this name; empty when unknown.
+std::string_view first_pre_tokenizer_name(std::string_view name);
 
 using EmitWord = std::function<void(std::string_view)>;
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 from phonelm.files import cache_folder, follow_links, is_stream, nearest_existing
+from phonelm.words import sized
 
 TRAINING = ("torch", "transformers", "tokenizers", "safetensors")
 """What training imports."""
@@ -31,6 +33,17 @@ def require_writable(*paths: Path | str) -> None:
 def require_cache() -> None:
     """Raise `OSError` where the cache folder cannot be written to."""
     require_writable(cache_folder() / "profiles")
+
+
+def require_room(path: Path | str, num_bytes: int) -> None:
+    """Raise `OSError` where the disk of a file or folder to be made has less free."""
+    place = nearest_existing(follow_links(Path(path)))
+    free = shutil.disk_usage(place).free
+    if free < num_bytes:
+        raise OSError(
+            f"{path} needs {sized(num_bytes)} of disk, and {place} has {sized(free)} left; free some space, "
+            "or name a folder on another disk"
+        )
 
 
 def _require_writable(path: Path) -> None:

@@ -1,10 +1,13 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from phonelm.arch import DecoderConfig, preset
 from phonelm.formats import config_from_hf, config_to_hf
+from phonelm.formats.families.base import changed
+from phonelm.formats.gguf_outline import differences
 
 # config.json of the published mllmTeam/PhoneLM-1.5B.
 PUBLISHED: dict[str, Any] = {
@@ -49,6 +52,44 @@ def test_the_published_phonelm_is_the_preset() -> None:
 )
 def test_there_and_back(config: DecoderConfig) -> None:
     assert config_from_hf(config_to_hf(config)) == config
+
+
+def with_parts(config: DecoderConfig, **parts: Any) -> DecoderConfig:
+    return config.model_copy(update={"layers": [changed(layer, **parts) for layer in config.layers]})
+
+
+GEMMA: dict[str, Any] = {
+    "vocab_size": 64, "hidden_size": 672, "num_layers": 3, "num_heads": 4, "num_kv_heads": 2, "head_dim": 128,
+    "intermediate_size": 64, "activation": "gelu_tanh", "qk_norm": "head", "post_norm": True,
+    "scale_embedding": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model_type", "config"),
+    [
+        ("gemma3_text", DecoderConfig(**GEMMA)),
+        # What the core tells of the 27B model.
+        ("gemma3_text", DecoderConfig(**GEMMA, attention_scale=float(np.float32(168**-0.5)))),
+        ("llama", preset("smollm2-135m")),
+        ("llama", with_parts(preset("smollm2-135m"), mixer={"bias": "all"}, ffn={"bias": True})),
+    ],
+)
+def test_every_family_there_and_back(model_type: str, config: DecoderConfig) -> None:
+    document = config_to_hf(config, model_type)
+    assert not list(differences(config, config_from_hf(document)))
+    assert document.get("query_pre_attn_scalar", 168) in (128, 168)
+
+
+def test_what_a_config_json_cannot_tell_of_is_named() -> None:
+    """An architecture's file may have biases where its config.json has no key for them."""
+    base = preset("smollm2-135m")
+    with pytest.raises(ValueError, match=r"of qwen2 cannot tell of layers\.0\.mixer\.bias = none"):
+        config_to_hf(base, "qwen2")
+    scaling = {"kind": "linear", "factor": 2.0, "magnitude": 1.5}
+    scaled = with_parts(base, mixer={"rope": {"scaling": scaling}})
+    with pytest.raises(ValueError, match=r"of llama cannot tell of layers\.0\.mixer\.rope\.scaling"):
+        config_to_hf(scaled, "llama")
 
 
 def test_llama_of_transformers_there_and_back() -> None:

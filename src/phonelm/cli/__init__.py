@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import signal
 import sys
 import warnings
@@ -32,6 +33,7 @@ VERBS = {
     "quantize": (
         "Write a checkpoint or a GGUF file as GGUF of fewer bits, with its tokenizer and chat template."
     ),
+    "import": "Write a GGUF model as a Hugging Face folder, to be trained further.",
     "generate": "Continue a text and stream it to standard output.",
     "chat": "Talk with a model in the terminal.",
     "tokenize": "Show the tokens of a text as the model reads it.",
@@ -87,12 +89,14 @@ class _LazyVerbs(TyperGroup):
 
 def load_verb(verb: str) -> Any:
     """Return the command of a verb, or the group of one with subcommands."""
-    module = importlib.import_module(f"phonelm.cli.{verb}")
+    # A word of Python's own gets an underscore.
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb
+    module = importlib.import_module(f"phonelm.cli.{name}")
     if hasattr(module, "make_group"):
         app = module.make_group()
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(verb)(guarded(getattr(module, verb)))
+        app.command(verb)(guarded(getattr(module, name)))
     command = typer.main.get_command(app)
     command.name = verb
     return command

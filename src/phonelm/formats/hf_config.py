@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from phonelm.arch import Attention, DecoderConfig, Embedding, Ffn, Head, Layer, Rope, Support
+from phonelm.arch import Attention, DecoderConfig, Embedding, Ffn, Head, Layer
 from phonelm.arch.ffn import Activation
 from phonelm.formats.families import FAMILIES, Family, by_model_type
-from phonelm.formats.families.base import COMMON_FEATURES
+from phonelm.formats.families.base import rotating_layer
+from phonelm.formats.gguf_outline import differences
 from phonelm.formats.hf_rope import rope_of
+from phonelm.formats.hf_rope_keys import rope_keys
 
 _ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu",
@@ -19,6 +21,7 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu": "gelu",
     "gelu_pytorch_tanh": "gelu_tanh",
 }
+_ACTIVATION_NAMES = {ours: name for name, ours in _ACTIVATIONS.items() if name != "swish"}
 
 
 def config_from_hf(config_json: Mapping[str, Any]) -> DecoderConfig:
@@ -46,40 +49,38 @@ def config_from_hf(config_json: Mapping[str, Any]) -> DecoderConfig:
 def config_to_hf(config: DecoderConfig, model_type: str = "phonelm") -> dict[str, Any]:
     """The config.json of a decoder, readable by `config_from_hf` and by transformers 4 and 5.
 
-    `model_type` "llama" is for gated SiLU decoders, which need no code of ours. Raises `ValueError` for a
-    decoder that the model type cannot describe.
+    Raises `ValueError` for a decoder that the model type cannot describe, naming what differs.
     """
-    written = {family.model_type: family for family in FAMILIES if family.hf_class}
-    if model_type not in written:
-        raise ValueError(f"model_type {model_type!r} is not supported; use one of {', '.join(written)}")
-    family = written.pop(model_type)
-    for feature in _hf_support(family).lacking(config):
-        others = [name for name, other in written.items() if not any(_hf_support(other).lacking(config))]
+    family = by_model_type(model_type)
+    for feature in family.lacking(config):
+        others = [other.model_type for other in FAMILIES if not any(other.lacking(config))]
         advice = f"; use {others[0]}" if others else ""
         raise ValueError(f"a config.json of {model_type} has no decoders with {feature}{advice}")
-    layer = config.layers[0]
-    mixer, rope = layer.mixer, layer.mixer.rope or Rope()
+    document = _document(config, family)
+    for difference in differences(config, config_from_hf(document)):
+        raise ValueError(f"a config.json of {model_type} cannot tell of {difference}")
+    return document
+
+
+def _document(config: DecoderConfig, family: Family) -> dict[str, Any]:
+    layer = rotating_layer(config)
     return {
         "architectures": [family.hf_class],
-        "model_type": model_type,
+        "model_type": family.model_type,
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
         "num_hidden_layers": config.num_layers,
-        "num_attention_heads": mixer.num_heads,
-        "num_key_value_heads": mixer.num_kv_heads,
-        "head_dim": mixer.head_dim,
+        "num_attention_heads": layer.mixer.num_heads,
+        "num_key_value_heads": layer.mixer.num_kv_heads,
+        "head_dim": layer.mixer.head_dim,
         "intermediate_size": layer.ffn.intermediate_size,
-        "hidden_act": layer.ffn.activation,
+        family.activation_key: _ACTIVATION_NAMES[layer.ffn.activation],
         "rms_norm_eps": config.norm.eps,
-        "rope_theta": rope.theta,
         "tie_word_embeddings": config.head.tied,
         "max_position_embeddings": config.context_length,
+        **rope_keys(config),
         **family.hf_keys(config),
     }
-
-
-def _hf_support(family: Family) -> Support:
-    return Support("config.json", {**COMMON_FEATURES, **family.hf_features})
 
 
 def _mixer(config_json: Mapping[str, Any], family: Family) -> Attention:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from phonelm.arch import Rope, RopeScaling
@@ -43,7 +43,9 @@ def _scaling(
         if kinds[kind] == "linear":
             return RopeScaling(kind="linear", factor=rope["factor"])
         if kinds[kind] == "llama3":
-            return RopeScaling(kind="factors", factors=_llama3_factors(config_json, rope, theta))
+            return RopeScaling(
+                kind="factors", factors=llama3_factors(turns_per_token(theta, _head_dim(config_json)), rope)
+            )
         return _yarn(rope) if kinds[kind] == "yarn" else _longrope(config_json, rope)
     except KeyError as error:
         raise ValueError(f"config.json scales RoPE ({kind}) but lacks {error.args[0]}") from error
@@ -78,26 +80,26 @@ def _yarn_magnitude(rope: Mapping[str, Any]) -> float:
     factor, meant = rope["factor"], rope.get("attention_factor")
     mscales = rope.get("mscale"), rope.get("mscale_all_dim")
     if meant is None and all(mscales):
-        meant = _yarn_growth(factor, mscales[0]) / _yarn_growth(factor, mscales[1])
+        meant = yarn_growth(factor, mscales[0]) / yarn_growth(factor, mscales[1])
     if meant is None:
         return 1.0
     if not 0 < meant < math.inf:
         raise ValueError(f"config.json scales cos and sin of RoPE by {meant}; the factor must be positive")
-    return float(meant / _yarn_growth(factor, 1.0))
+    return float(meant / yarn_growth(factor, 1.0))
 
 
-def _yarn_growth(factor: float, mscale: Any) -> float:
+def yarn_growth(factor: float, mscale: Any) -> float:
+    """What cos and sin grow by under YaRN."""
     return float(0.1 * mscale * math.log(factor) + 1.0) if factor > 1 else 1.0
 
 
 def _longrope(config_json: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
-    """Cos and sin grow with the stretch: sqrt(1 + ln(stretch) / ln(original context))."""
     key = "original_max_position_embeddings"
     original = config_json.get(key) or rope[key]
     stretch = rope.get("factor") or config_json["max_position_embeddings"] / original
     magnitude = rope.get("attention_factor")
     if magnitude is None:
-        magnitude = math.sqrt(1 + math.log(stretch) / math.log(original)) if stretch > 1 else 1.0
+        magnitude = longrope_magnitude(stretch, original)
     return RopeScaling(
         kind="longrope",
         original_context=original,
@@ -107,21 +109,32 @@ def _longrope(config_json: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeSc
     )
 
 
-def _llama3_factors(
-    config_json: Mapping[str, Any], rope: Mapping[str, Any], theta: float
-) -> tuple[float, ...]:
+def longrope_magnitude(stretch: float, original: int) -> float:
+    """Cos and sin grow with the stretch: sqrt(1 + ln(stretch) / ln(original context))."""
+    return math.sqrt(1 + math.log(stretch) / math.log(original)) if stretch > 1 else 1.0
+
+
+def llama3_factors(turns: Iterable[float], rope: Mapping[str, Any]) -> tuple[float, ...]:
     """Wave lengths beyond the original context are divided by the factor, short ones stay.
 
-    As `_compute_llama3_parameters` of transformers' modeling_rope_utils.
+    As `_compute_llama3_parameters` of transformers' modeling_rope_utils; `turns` as `turns_per_token`.
     """
-    heads, hidden = config_json["num_attention_heads"], config_json["hidden_size"]
-    dim = int(config_json.get("head_dim") or hidden // heads)
     factor, original = rope["factor"], rope["original_max_position_embeddings"]
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
 
-    def of(index: int) -> float:
-        turns = original / (2 * math.pi * theta ** (2 * index / dim))
-        smooth = min(max((turns - low) / (high - low), 0.0), 1.0)
+    def of(turn: float) -> float:
+        smooth = min(max((original * turn - low) / (high - low), 0.0), 1.0)
         return float(1 / ((1 - smooth) / factor + smooth))
 
-    return tuple(of(index) for index in range(dim // 2))
+    return tuple(map(of, turns))
+
+
+def turns_per_token(theta: float, dim: int) -> list[float]:
+    """How often each of the pairs of `dim` dimensions turns around from one position to the next."""
+    return [1 / (2 * math.pi * theta ** (2 * index / dim)) for index in range(dim // 2)]
+
+
+def _head_dim(config_json: Mapping[str, Any]) -> int:
+    return int(
+        config_json.get("head_dim") or config_json["hidden_size"] // config_json["num_attention_heads"]
+    )

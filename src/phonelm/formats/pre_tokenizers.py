@@ -1,7 +1,8 @@
-"""Names of GGUF's `tokenizer.ggml.pre` for the pre-tokenizers of Hugging Face's tokenizer.json."""
+"""The pre-tokenizers of Hugging Face's tokenizer.json under the names of GGUF's `tokenizer.ggml.pre`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 _CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -25,7 +26,14 @@ QWEN35 = _newer(rf"{_CONTRACTION}|{_ANY}[\p{{L}}\p{{M}}]+", r"\p{N}", r"[^\s\p{L
 GPT4O = _newer(_cased(f"{_CONTRACTION}?"), r"\p{N}{1,3}", _MARKS_AND_SLASH)
 TEKKEN = _newer(_cased(""), r"\p{N}", _MARKS_AND_SLASH)
 
-_EXPRESSIONS = (LLAMA3, QWEN2, QWEN35, GPT4O, TEKKEN)
+# llama.cpp's, for files that name none.
+_DEFAULT = (
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+)
+_EXPRESSIONS = (LLAMA3, QWEN2, QWEN35, GPT4O, TEKKEN, *_DEFAULT)
 _KNOWN = {
     # steps of the pre-tokenizer, whether the model ignores merges for whole words, the normalizer
     (("bytes with regex",), False, None): "gpt-2",
@@ -37,7 +45,31 @@ _KNOWN = {
     ((QWEN35, "bytes"), False, None): "qwen35",
     ((GPT4O, "bytes"), False, None): "gpt-4o",
     ((TEKKEN, "bytes"), True, None): "tekken",
+    ((*_DEFAULT, "bytes"), False, None): "default",
 }
+_DIGITS = {"type": "Digits", "individual_digits": True}
+
+
+@dataclass(frozen=True)
+class PreTokenizer:
+    """The three parts of a byte-level BPE tokenizer that decide its words, as tokenizer.json has them."""
+
+    pre_tokenizer: dict[str, Any]
+    normalizer: dict[str, Any] | None
+    ignore_merges: bool
+
+
+def pre_tokenizer_parts(name: str) -> PreTokenizer:
+    """The parts that a name of `tokenizer.ggml.pre` stands for; `ValueError` for one that is not known."""
+    from phonelm import _native
+
+    first = _native.first_pre_tokenizer_name(name)
+    for (steps, ignore_merges, normalizer), known in _KNOWN.items():
+        if known == first:
+            parts = [_part(step) for step in steps]
+            whole = parts[0] if len(parts) == 1 else {"type": "Sequence", "pretokenizers": parts}
+            return PreTokenizer(whole, {"type": normalizer} if normalizer else None, ignore_merges)
+    raise ValueError(f"the pre-tokenizer {name!r} (tokenizer.ggml.pre) has no form in tokenizer.json")
 
 
 def pre_tokenizer_name(pre_tokenizer: Any, normalizer: Any, ignore_merges: bool) -> str:
@@ -68,12 +100,22 @@ def _normalizer(part: Any) -> str | None:
     return " + ".join(kinds) or None
 
 
+def _part(word: str) -> dict[str, Any]:
+    """The way back of `_step`."""
+    if word == "digits":
+        return _DIGITS
+    if word.startswith("bytes"):
+        with_regex = word == "bytes with regex"
+        return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": with_regex}
+    return {"type": "Split", "pattern": {"Regex": word}, "behavior": "Isolated", "invert": False}
+
+
 def _step(step: Any) -> str:
     """A word for a step that has one form only, its regular expression for a split, else what it is."""
     if not isinstance(step, dict):
         return str(step)
     kind = step.get("type")
-    if step == {"type": "Digits", "individual_digits": True}:
+    if step == _DIGITS:
         return "digits"
     if kind == "ByteLevel" and step.get("add_prefix_space") is False:
         return "bytes" if step.get("use_regex") is False else "bytes with regex"

@@ -9,8 +9,8 @@ from phonelm.formats.byte_vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, UNUS
 
 SPACE = "\u2581"
 _BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
-_REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-_PREPEND = {"type": "Prepend", "prepend": SPACE}
+REPLACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+PREPEND = {"type": "Prepend", "prepend": SPACE}
 # Cuts at spaces, of which the normalizer has left none.
 _NO_CUT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
 
@@ -96,9 +96,9 @@ def _scores(merges: Iterable[tuple[str, ...]], pieces: set[str]) -> dict[str, fl
 def _adds_space(document: Mapping[str, Any]) -> bool:
     normalizer, cut = document.get("normalizer"), document.get("pre_tokenizer")
     if cut is None or cut == _NO_CUT:
-        if normalizer == _REPLACE:
+        if normalizer == REPLACE:
             return False
-        if normalizer == {"type": "Sequence", "normalizers": [_PREPEND, _REPLACE]}:
+        if normalizer == {"type": "Sequence", "normalizers": [PREPEND, REPLACE]}:
             return True
     if normalizer is None and isinstance(cut, dict) and cut.get("type") == "Metaspace":
         scheme = cut.get("prepend_scheme")

@@ -23,6 +23,7 @@ class Arcee(Family):
     interleaves_rows = True
     default_activation = "relu2"
     default_norm_eps = 1e-5
+    hf_class = "ArceeForCausalLM"
 
     def hf_layers(self, document: Mapping[str, Any], layer: Layer, num_layers: int) -> tuple[Layer, ...]:
         """No gate."""

@@ -68,10 +68,8 @@ class Family:
     }
     """What the `rope_type`s of config.json mean."""
 
-    hf_class: ClassVar[str | None] = None
-    """The class of a config.json that is written; None: none is."""
-    hf_features: ClassVar[Mapping[str, Any]] = {}
-    """What such a config.json describes beside `COMMON_FEATURES`."""
+    hf_class: ClassVar[str]
+    """Of config.json's `architectures`."""
 
     @cached_property
     def support(self) -> Support:
@@ -131,6 +129,16 @@ class Family:
             return permute_rows(values, config.layers[index].mixer.head_dim)
         return values
 
+    def checkpoint_values(self, values: Floats, tensor: TensorShape, config: DecoderConfig) -> Floats:
+        """The numbers of a GGUF file's tensor as a checkpoint has them: the way back of `stored_values`.
+
+        `config` is the decoder that the file's keys tell of.
+        """
+        index, part = place_of(tensor.name)
+        if self.interleaves_rows and part in ("attn_q", "attn_k"):
+            return restore_rows(values, config.layers[index].mixer.head_dim)
+        return values
+
 
 OUTER_NAMES = {
     "token_embd": "model.embed_tokens",
@@ -166,6 +174,12 @@ def permute_rows(values: Floats, head_dim: int) -> Floats:
     """
     halves = values.reshape(-1, 2, head_dim // 2, *values.shape[1:])
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(values.shape)
+
+
+def restore_rows(values: Floats, head_dim: int) -> Floats:
+    """The way back of `permute_rows`: row 2 * i + j of a head goes to row i + j * head_dim / 2."""
+    pairs = values.reshape(-1, head_dim // 2, 2, *values.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(values.shape)
 
 
 def rotating_layer(config: DecoderConfig) -> Layer:

@@ -13,6 +13,8 @@ from phonelm.formats.families.base import LINEAR_SCALINGS, Family, Floats, chang
 from phonelm.formats.hf_rope import rope_kind
 
 _LOCAL_THETA = 10000.0
+_LOCAL, _FULL = "sliding_attention", "full_attention"
+"""Of config.json's `layer_types`."""
 
 
 class Gemma3(Family):
@@ -45,6 +47,7 @@ class Gemma3(Family):
     tied_by_default = True
     scales_embedding = True
     has_windows = True
+    hf_class = "Gemma3ForCausalLM"
 
     def gguf_keys(self, config: DecoderConfig) -> dict[str, Any]:
         """The window and its base."""
@@ -73,11 +76,11 @@ class Gemma3(Family):
         mixer = {"qk_norm": "head", "scale": None if is_usual else float(scale) ** -0.5}
         full = changed(layer, mixer=mixer, residual={"post_norm": True})
         kinds = _layer_kinds(document, num_layers)
-        if "sliding_attention" not in kinds:
+        if _LOCAL not in kinds:
             return (full,) * num_layers
         window = document.get("sliding_window", 4096)
         local = changed(full, mixer={"window": window, "rope": Rope(theta=_local_theta(document))})
-        return tuple(local if kind == "sliding_attention" else full for kind in kinds)
+        return tuple(local if kind == _LOCAL else full for kind in kinds)
 
     def stored_values(
         self, values: Floats, tensor: TensorShape, config: DecoderConfig, understood: DecoderConfig
@@ -91,12 +94,37 @@ class Gemma3(Family):
             return values
         return values * np.float32(_scale_ratio(config.layers[index], understood.layers[index]))
 
+    def checkpoint_values(self, values: Floats, tensor: TensorShape, config: DecoderConfig) -> Floats:
+        """Weights of norms without the one; a scale that went into a norm stays there."""
+        return values - np.float32(1.0) if tensor.role == "vector" else values
+
+    def hf_keys(self, config: DecoderConfig) -> dict[str, Any]:
+        """Windows, their base, and the scale."""
+        mixers = [layer.mixer for layer in config.layers]
+        windowed = next((mixer for mixer in mixers if mixer.window), None)
+        keys = {
+            "query_pre_attn_scalar": _scalar_of(mixers[0].scale) or mixers[0].head_dim,
+            "layer_types": [_LOCAL if mixer.window else _FULL for mixer in mixers],
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+        }
+        if windowed is None:
+            return keys
+        theta = (windowed.rope or Rope()).theta
+        return {**keys, "sliding_window": windowed.window, "rope_local_base_freq": theta}
+
+
+def _scalar_of(scale: float | None) -> float | None:
+    """What a scale is one by the square root of; whole where it is but for rounding."""
+    scalar = scale and scale**-2
+    return round(scalar) if scalar and abs(scalar - round(scalar)) < 1e-5 * scalar else scalar
+
 
 def _layer_kinds(document: Mapping[str, Any], num_layers: int) -> list[str]:
     """Without a list of them, all but the last of each period have the window."""
     period = document.get("sliding_window_pattern", 6)
     kinds = document.get("layer_types") or [
-        "sliding_attention" if (index + 1) % period else "full_attention" for index in range(num_layers)
+        _LOCAL if (index + 1) % period else _FULL for index in range(num_layers)
     ]
     if len(kinds) != num_layers:
         raise ValueError(f"config.json has {len(kinds)} layer_types for {num_layers} layers")
@@ -105,7 +133,7 @@ def _layer_kinds(document: Mapping[str, Any], num_layers: int) -> list[str]:
 
 def _local_theta(document: Mapping[str, Any]) -> float:
     """The base of layers with a window. Raises `ValueError` where it is scaled."""
-    local = (document.get("rope_parameters") or {}).get("sliding_attention") or {}
+    local = (document.get("rope_parameters") or {}).get(_LOCAL) or {}
     if (kind := rope_kind(local)) != "default":
         raise ValueError(f"config.json scales RoPE ({kind}) in layers with a window; it is not supported")
     return float(local.get("rope_theta") or document.get("rope_local_base_freq") or _LOCAL_THETA)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from phonelm.arch import ANY
+from phonelm.arch import ANY, DecoderConfig
 from phonelm.formats.families.base import LINEAR_SCALINGS, Family
 
 
@@ -22,3 +22,8 @@ class Llama(Family):
     }
     interleaves_rows = True
     hf_class = "LlamaForCausalLM"
+
+    def hf_keys(self, config: DecoderConfig) -> dict[str, Any]:
+        """The biases."""
+        layer = config.layers[0]
+        return {"attention_bias": layer.mixer.bias == "all", "mlp_bias": layer.ffn.bias}

@@ -28,18 +28,30 @@ class Phi3(Family):
     default_context = 4096
     has_windows = True
     rotates_a_part = True
+    hf_class = "Phi3ForCausalLM"
     # Older names of the same scaling.
     rope_kinds: ClassVar[Mapping[str, str]] = {**Family.rope_kinds, "su": "longrope", "yarn": "longrope"}
 
     def gguf_keys(self, config: DecoderConfig) -> dict[str, Any]:
         """The original context, and the window (0 is none)."""
-        layer = rotating_layer(config)
-        is_scaled = layer.mixer.rope is not None and layer.mixer.rope.scaling is not None
-        # The original context of a model without scaling is its context.
-        context = {} if is_scaled else {"rope.scaling.original_context_length": config.context_length}
-        return {**context, "attention.sliding_window": layer.mixer.window or 0}
+        return {
+            "rope.scaling.original_context_length": _original_context(config),
+            "attention.sliding_window": rotating_layer(config).mixer.window or 0,
+        }
 
     def hf_layers(self, document: Mapping[str, Any], layer: Layer, num_layers: int) -> tuple[Layer, ...]:
         """Joined, and with the window."""
         mixer = {"fused": True, "window": document.get("sliding_window")}
         return (changed(layer, mixer=mixer, ffn={"fused": True}),) * num_layers
+
+    def hf_keys(self, config: DecoderConfig) -> dict[str, Any]:
+        """The original context and the window."""
+        window = config.layers[0].mixer.window
+        return {"original_max_position_embeddings": _original_context(config), "sliding_window": window}
+
+
+def _original_context(config: DecoderConfig) -> int:
+    """The original context of a model without scaling is its context."""
+    rope = rotating_layer(config).mixer.rope
+    scaling = rope.scaling if rope else None
+    return (scaling and scaling.original_context) or config.context_length

@@ -13,13 +13,6 @@ from phonelm.formats.families.base import Family, changed, rotating_layer
 ROPE_TABLES = ("int8_per_call", "int8", "float")
 """Of config.json: as the published checkpoints, which is the default; with a fixed scale; not rounded."""
 NORMS = ("rmsnorm", "layernorm")
-_KINDS: dict[str, Any] = {
-    "layers.norm.kind": NORMS,
-    "norm.kind": NORMS,
-    "layers.ffn.gated": ANY,
-    "layers.ffn.activation": ("relu", "relu2"),
-    "layers.mixer.rope.table": ANY,
-}
 
 
 class PhoneLM(Family):
@@ -27,12 +20,17 @@ class PhoneLM(Family):
 
     architecture = "phonelm"
     model_type = "phonelm"
-    features: ClassVar[Mapping[str, Any]] = _KINDS
+    features: ClassVar[Mapping[str, Any]] = {
+        "layers.norm.kind": NORMS,
+        "norm.kind": NORMS,
+        "layers.ffn.gated": ANY,
+        "layers.ffn.activation": ("relu", "relu2"),
+        "layers.mixer.rope.table": ANY,
+    }
     default_activation = "relu"
     tied_by_default = True
     rope_kinds: ClassVar[Mapping[str, str]] = {}
     hf_class = "PhoneLMForCausalLM"
-    hf_features: ClassVar[Mapping[str, Any]] = _KINDS
 
     def gguf_keys(self, config: DecoderConfig) -> dict[str, Any]:
         """Its activation, gate and table."""

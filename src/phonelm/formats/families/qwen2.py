@@ -16,6 +16,7 @@ class Qwen2(Family):
     model_type = "qwen2"
     features: ClassVar[Mapping[str, Any]] = {**LINEAR_SCALINGS, "layers.mixer.bias": ("qkv",)}
     default_context = 32768
+    hf_class = "Qwen2ForCausalLM"
 
     def hf_biases(self, document: Mapping[str, Any]) -> tuple[AttentionBias, bool]:
         """No key tells of them."""

@@ -21,6 +21,7 @@ class Qwen3(Family):
     }
     default_context = 32768
     default_head_dim = 128
+    hf_class = "Qwen3ForCausalLM"
 
     def hf_layers(self, document: Mapping[str, Any], layer: Layer, num_layers: int) -> tuple[Layer, ...]:
         """With a norm on queries and keys."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from phonelm.arch import Layer
+from phonelm.arch import DecoderConfig, Layer
 from phonelm.formats.families.base import LINEAR_SCALINGS, Family, changed
 
 
@@ -20,6 +20,7 @@ class SmolLM3(Family):
     default_theta = 2e6
     default_context = 32768
     tied_by_default = True
+    hf_class = "SmolLM3ForCausalLM"
 
     def hf_layers(self, document: Mapping[str, Any], layer: Layer, num_layers: int) -> tuple[Layer, ...]:
         """`no_rope_layers` is 1 where a layer rotates; without it, all but every fourth do."""
@@ -29,3 +30,7 @@ class SmolLM3(Family):
             raise ValueError(f"config.json has {len(rotates)} no_rope_layers for {num_layers} layers")
         still = changed(layer, mixer={"rope": None})
         return tuple(layer if flag else still for flag in rotates)
+
+    def hf_keys(self, config: DecoderConfig) -> dict[str, Any]:
+        """Which layers rotate."""
+        return {"no_rope_layers": [int(layer.mixer.rope is not None) for layer in config.layers]}
