@@ -1,7 +1,7 @@
 """How fast a model trains here beside Hugging Face's Trainer, and in how much memory.
 
-The same model, tokens, batch, optimizer and precision on the same cores, each run in a process of its own, ours
-and the peer's in turn:
+The same model, tokens, batch, optimizer and precision on the same cores, each run in a process of its own,
+ours and the peer's in turn:
 
 text    windows of --length tokens
 chats   conversations of 20 to --length tokens, one epoch: packed rows here, padded batches in the Trainer

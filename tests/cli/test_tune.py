@@ -41,9 +41,23 @@ def test_a_base_model_is_tuned_and_quantized(phonelm: Phonelm, tmp_path: Path) -
     document = json.loads(done.stdout.splitlines()[-1])
     assert document["samples"][0]["prompt"] == "hi"
     assert "is trained already" in phonelm(*line).stderr
-    made = phonelm("quantize", tmp_path / "tuned", "-o", tmp_path / "tuned.gguf")
+    made = phonelm("quantize", tmp_path / "tuned", "-o", tmp_path / "tuned.gguf", "--type", "f16")
     assert made.returncode == 0, made.stderr
     assert phonelm("chat", tmp_path / "tuned.gguf", "-p", "hi", "--max-tokens", "3").returncode == 0
+    # What came out is a base model too, also as a file.
+    again = [
+        "tune",
+        "instruct",
+        "--base",
+        tmp_path / "tuned.gguf",
+        "--data",
+        chats,
+        "--out",
+        tmp_path / "more",
+    ]
+    done = phonelm(*again, *options)
+    assert done.returncode == 0, done.stderr
+    assert len(list(more.glob("base-*/model.safetensors"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,15 @@ def tune(
 
 
 def _base_folder(base: str, out: Path, progress: Progress) -> Path:
-    """The folder of the base model; a GGUF file becomes one beside what is made of it."""
-    if (Path(base) / "config.json").is_file():
+    """The folder of the base model; a GGUF file becomes one in the folder of what is made of it."""
+    from phonelm.engine import resolve
+    from phonelm.files import file_hash
+    from phonelm.formats import import_gguf
+
+    if Path(base).is_dir():
         return Path(base)
-    raise ValueError(f"{base} is no Hugging Face folder; import it first: phonelm import {base} DIR")
+    file = resolve(base)
+    folder = out / f"base-{file_hash(file)[:8]}"
+    if not folder.is_dir():
+        import_gguf(file, folder, "float32", progress)
+    return folder
