@@ -45,16 +45,8 @@ def test_a_base_model_is_tuned_and_quantized(phonelm: Phonelm, tmp_path: Path) -
     assert made.returncode == 0, made.stderr
     assert phonelm("chat", tmp_path / "tuned.gguf", "-p", "hi", "--max-tokens", "3").returncode == 0
     # What came out is a base model too, also as a file.
-    again = [
-        "tune",
-        "instruct",
-        "--base",
-        tmp_path / "tuned.gguf",
-        "--data",
-        chats,
-        "--out",
-        tmp_path / "more",
-    ]
+    more = tmp_path / "more"
+    again = ["tune", "instruct", "--base", tmp_path / "tuned.gguf", "--data", chats, "--out", more]
     done = phonelm(*again, *options)
     assert done.returncode == 0, done.stderr
     assert len(list(more.glob("base-*/model.safetensors"))) == 1

@@ -13,6 +13,7 @@ from phonelm.train.loss import head_loss
 @pytest.mark.parametrize("rows_a_chunk", [1, 7, 1000])
 def test_loss_and_gradients_equal_cross_entropy(monkeypatch: pytest.MonkeyPatch, rows_a_chunk: int) -> None:
     monkeypatch.setitem(loss_module.CHUNK_LOGITS, "cpu", rows_a_chunk * 50)
+    monkeypatch.setattr(loss_module, "MIN_ROWS", 1)
     torch.manual_seed(0)
     hidden, weight = torch.randn(31, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
     targets = torch.randint(0, 50, (31,))
@@ -22,6 +23,19 @@ def test_loss_and_gradients_equal_cross_entropy(monkeypatch: pytest.MonkeyPatch,
     ours = head_loss(hidden, weight, targets)
     torch.testing.assert_close(ours, expected)
     torch.testing.assert_close(torch.autograd.grad(ours * 0.5, (hidden, weight)), gradients)
+
+
+def test_targets_count_by_their_shares() -> None:
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(31, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
+    targets, shares = torch.randint(0, 50, (31,)), torch.rand(31)
+    targets[::5] = -100
+    each = functional.cross_entropy(hidden @ weight.T, targets, reduction="none")
+    expected = (each * shares).sum()
+    gradients = torch.autograd.grad(expected, (hidden, weight))
+    ours = head_loss(hidden, weight, targets, shares=shares)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(torch.autograd.grad(ours, (hidden, weight)), gradients)
 
 
 def test_bfloat16_stays_near_float32() -> None:

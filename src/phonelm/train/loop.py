@@ -11,6 +11,7 @@ from phonelm.progress import Progress
 from phonelm.train.config import TrainConfig, TrainResult
 from phonelm.train.device import threads
 from phonelm.train.interrupt import held_back
+from phonelm.train.memory import kept_memory
 from phonelm.train.run import RESULT_FILE, Plan, Run
 from phonelm.train.start import Beginning, identity, limits
 
@@ -43,7 +44,7 @@ def train(
         progress.line(f"{out_folder} is trained already")
         return finished
     plan = Plan(config, beginning, manifest, data_folder, out_folder, init_from, own_identity)
-    with threads(config.num_threads), held_back() as interrupt:
+    with threads(config.num_threads), kept_memory(), held_back() as interrupt:
         run = Run(plan, progress)
         with progress.bar("train", config.steps) as advance:
             advance(run.counters.step)

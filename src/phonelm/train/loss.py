@@ -14,6 +14,8 @@ from torch.autograd.function import once_differentiable
 CHUNK_LOGITS = {"cpu": 2**21}
 """Logits held at a time by kind of device: on a CPU 8 MiB in float32, about a core's share of cache."""
 CHUNK_LOGITS_ELSEWHERE = 2**28
+MIN_ROWS = 256
+"""At a time however large the vocabulary: each chunk passes once through the head's gradient in memory."""
 IGNORED = -100
 
 
@@ -28,7 +30,7 @@ class _HeadLoss(torch.autograd.Function):
         keep = [hidden.requires_grad, weight.requires_grad]
         grad_hidden = torch.empty_like(low_hidden) if keep[0] else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if keep[1] else None
-        rows = max(1, CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS_ELSEWHERE) // len(weight))
+        rows = max(MIN_ROWS, CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS_ELSEWHERE) // len(weight))
         total = hidden.new_zeros((), dtype=torch.float32)
         counted = _shares(targets, shares)
         for start in range(0, len(hidden), rows):
