@@ -38,6 +38,21 @@ def test_without_a_recipe_the_order_is_that_of_the_ends(run: Path) -> None:
     assert names_and_tokens(run) == [("left over", 7), ("second", 27), ("first", 127)]
 
 
+def test_kept_checkpoints_come_before_the_end_of_their_stage(run: Path) -> None:
+    write_json(run / "recipe.json", {"train": [{"name": "first"}, {"name": "second"}, {"name": "third"}]})
+    for stage, step, tokens in (("second", 4, 8), ("second", 12, 16), ("third", 2, 5)):
+        folder = run / stage / "checkpoints" / f"step-{step:09d}"
+        write_json(folder / "checkpoint.json", {"step": step, "tokens": tokens})
+    assert names_and_tokens(run) == [
+        ("first", 100),
+        ("second/checkpoints/step-000000004", 108),
+        ("second/checkpoints/step-000000012", 116),
+        ("second", 120),
+        # The third stage has not come to its end.
+        ("third/checkpoints/step-000000002", 125),
+    ]
+
+
 def test_a_stage_alone_is_a_checkpoint(run: Path) -> None:
     assert names_and_tokens(run / "second") == [(".", 20)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +21,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import phonelm.hf  # noqa: F401  registers the model type
 from phonelm.arch import DecoderConfig
 from phonelm.data import DataManifest
+from phonelm.evaluate.series import checkpoints_of
 from phonelm.files import read_json
 from phonelm.progress import Progress
 from phonelm.train import TrainConfig, TrainResult, train
 from phonelm.train import run as run_module
 from phonelm.train.log import read_log
+from phonelm.train.objective import NextToken
 from phonelm.train.state import STATE_FILE
 
 CONFIG = TrainConfig(
@@ -195,6 +199,70 @@ def test_micro_batches_add_up(
         for size in (2, None)
     ]
     assert results[0].loss == pytest.approx(results[1].loss, abs=1e-4)
+
+
+def test_checkpoints_are_kept_on_the_way(
+    straight: tuple[Path, TrainResult], data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"checkpoint_every_steps": 5, "keep_checkpoints": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, decoder, data_folder, tmp_path, progress=Stop("step 9-12", signal.SIGINT))
+    train(config, decoder, data_folder, tmp_path)
+    # Neither they nor the stop change what comes out.
+    assert_same_weights(straight[0], tmp_path)
+    found = checkpoints_of(tmp_path)
+    assert [checkpoint.name for checkpoint in found] == [
+        "checkpoints/step-000000010",
+        "checkpoints/step-000000015",
+        ".",
+    ]
+    assert [checkpoint.num_tokens for checkpoint in found] == [step * 4 * 32 for step in (10, 15, 20)]
+    # The one after ten steps of this run is the last of one that has ten, of the same schedule.
+    ten = CONFIG.model_copy(update={"steps": 10, "decay_steps": 0})
+    train(ten, decoder, data_folder, tmp_path / "ten")
+    assert_same_weights(tmp_path / "ten", found[0].folder)
+    assert AutoTokenizer.from_pretrained(found[0].folder).eos_token_id == 0
+
+
+def test_a_stage_that_begins_anew_drops_what_it_kept(
+    data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    short = CONFIG.model_copy(update={"steps": 8, "checkpoint_every_steps": 3})
+    train(short, decoder, data_folder, tmp_path)
+    train(short.model_copy(update={"seed": 1, "checkpoint_every_steps": 7}), decoder, data_folder, tmp_path)
+    assert [checkpoint.name for checkpoint in checkpoints_of(tmp_path)] == ["checkpoints/step-000000007", "."]
+
+
+def test_a_step_without_a_finite_loss_is_left_out(
+    data_folder: Path, decoder: DecoderConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = NextToken.loss
+    calls = iter(range(1000))
+
+    def broken(self: NextToken, *arguments: Any) -> torch.Tensor:
+        loss = losses(self, *arguments)
+        return loss * math.nan if next(calls) in (2, 3) else loss
+
+    monkeypatch.setattr(NextToken, "loss", broken)
+    progress = Stop("never", signal.SIGINT)
+    result = train(CONFIG, decoder, data_folder, tmp_path, progress=progress)
+    left_out = [line for line in progress.lines if "left out" in line]
+    assert left_out == [f"step {n} left out: its loss or gradient is not finite" for n in (3, 4)]
+    assert math.isfinite(result.loss)
+    lines = [line for line in read_log(tmp_path) if line["kind"] == "train"]
+    assert [(line["first_step"], line["step"]) for line in lines][:2] == [(1, 4), (5, 8)]
+    assert all(line["gradient_norm"] > 0 for line in lines)
+
+
+def test_windows_of_another_length_begin_the_next_pass(
+    data_folder: Path, decoder: DecoderConfig, tmp_path: Path
+) -> None:
+    first = CONFIG.model_copy(update={"steps": 5, "decay_steps": 0})
+    longer = first.model_copy(update={"steps": 2, "warmup_steps": 0, "sequence_length": 48})
+    train(first, decoder, data_folder, tmp_path / "a")
+    train(longer, decoder, data_folder, tmp_path / "b", init_from=tmp_path / "a")
+    num_rows = len(DataManifest.load(data_folder).windows(data_folder, "train", 48))
+    assert torch.load(tmp_path / "b" / STATE_FILE)["counters"]["position"] == num_rows + 2 * 4
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(

@@ -29,6 +29,13 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="The highest, and that of the stable phase.")] = 1e-3,
     warmup: Annotated[int, typer.Option(help="Steps of rising learning rate.")] = 0,
     decay: Annotated[int, typer.Option(help="Steps of falling learning rate at the end.")] = 0,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(metavar="STEPS", help="Keep a checkpoint each so many steps, in checkpoints/ of --out."),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(help="How many of them, the last ones; all if not given.")
+    ] = None,
     init_from: Annotated[Path | None, typer.Option(help="Folder of an earlier stage to start from.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; torch's choice if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights and the samples.")] = 0,
@@ -56,6 +63,8 @@ def train(
         learning_rate=learning_rate,
         warmup_steps=warmup,
         decay_steps=decay,
+        checkpoint_every_steps=checkpoint_every,
+        keep_checkpoints=keep,
         num_threads=threads,
         seed=seed,
     )

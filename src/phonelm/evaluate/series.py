@@ -70,20 +70,25 @@ def over_shots(
 def checkpoints_of(run: Path) -> list[Checkpoint]:
     """The checkpoints of a run folder or a stage of it, in the order in which they were trained.
 
+    Those that a stage keeps on its way come before its last one, also where it has not come to its end.
     Where there is a recipe, its order counts, and what lies beside its stages does not.
 
     Raises `ValueError` for a folder without any.
     """
     if not run.is_dir():
         raise ValueError(f"{run} is no folder; give the run folder that `phonelm build` or `train` wrote")
-    folders = [folder for folder in _training_folders(run) if _is_checkpoint(folder)]
-    if not folders:
-        raise ValueError(f"{run} holds no checkpoint (a folder with config.json and train.json); train first")
     # A stage goes on from the one before it: tokens add up.
-    found, total = [], 0
-    for folder in folders:
-        total += int(read_json(folder / "train.json")["tokens"])
-        found.append(Checkpoint(str(folder.relative_to(run)), folder, total))
+    found: list[Checkpoint] = []
+    total = 0
+    for folder in _training_folders(run):
+        for kept in sorted(folder.glob("checkpoints/step-*")):
+            tokens = int(read_json(kept / "checkpoint.json")["tokens"])
+            found.append(Checkpoint(str(kept.relative_to(run)), kept, total + tokens))
+        if _is_checkpoint(folder):
+            total += int(read_json(folder / "train.json")["tokens"])
+            found.append(Checkpoint(str(folder.relative_to(run)), folder, total))
+    if not found:
+        raise ValueError(f"{run} holds no checkpoint (a folder with config.json and train.json); train first")
     return found
 
 

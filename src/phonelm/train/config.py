@@ -13,9 +13,9 @@ from phonelm.ranges import INT32_MAX, INT64_MAX
 class TrainConfig(BaseModel):
     """One stage of training: schedule, batch, optimizer, and how it reports.
 
-    The learning rate rises over `warmup_steps`, stays, and falls linearly over the last `decay_steps`
-    (warm-up, stable, decay: arXiv 2404.06395). A stable stage has no decay steps; a decay stage has
-    nothing else and starts from the stable one.
+    The learning rate rises over `warmup_steps`, stays, and falls over the last `decay_steps`, linearly or as
+    half a cosine (warm-up, stable, decay: arXiv 2404.06395). A run that decays from its warm-up on is the
+    usual cosine schedule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -31,6 +31,8 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     warmup_steps: int = Field(default=0, ge=0, le=INT32_MAX)
     decay_steps: int = Field(default=0, ge=0, le=INT32_MAX)
+    decay_shape: Literal["linear", "cosine"] = "linear"
+    """How the learning rate falls."""
     final_learning_rate: float = Field(default=0.01, ge=0, le=1)
     """Share of the learning rate at the end of the decay."""
     weight_decay: float = Field(default=0.1, ge=0)
@@ -66,12 +68,21 @@ class TrainConfig(BaseModel):
     save_every_steps: int | None = Field(default=None, gt=0, le=INT32_MAX)
     """Steps between saves, beside `save_every_s`."""
 
+    checkpoint_every_steps: int | None = Field(default=None, gt=0, le=INT32_MAX)
+    """Steps between checkpoints that are kept, each a Hugging Face folder in `checkpoints/`; `None`: none."""
+    keep_checkpoints: int | None = Field(default=None, gt=0, le=INT32_MAX)
+    """How many of them, the last ones; `None`: all."""
+    max_skipped_steps: int = Field(default=3, ge=0, le=INT32_MAX)
+    """Steps in a row that may be left out because their loss or gradient is not finite."""
+
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
         if self.warmup_steps + self.decay_steps > self.steps:
             raise ValueError(
                 f"warmup_steps {self.warmup_steps} + decay_steps {self.decay_steps} exceed steps {self.steps}"
             )
+        if self.lora_rank and self.checkpoint_every_steps:
+            raise ValueError("adapters are merged at the end; leave out checkpoint_every_steps or lora_rank")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"

@@ -33,17 +33,22 @@ class RunLog:
         last: int,
         total: int,
         loss: float,
+        norm: float,
         rate: float,
         tokens_per_s: float,
         step_tokens: int,
     ) -> None:
-        """Report the range of steps `first..last` (from 1): mean loss in nats, learning rate, speed."""
+        """Report the range of steps `first..last` (from 1).
+
+        Mean loss in nats, norm of the gradient, learning rate, speed.
+        """
         tokens = last * step_tokens
         self.write(
             "train",
             last,
             first_step=first,
             loss=loss,
+            gradient_norm=None if math.isnan(norm) else norm,
             learning_rate=rate,
             tokens=tokens,
             tokens_per_s=tokens_per_s,
@@ -51,7 +56,7 @@ class RunLog:
         minutes, seconds = divmod(math.ceil((total * step_tokens - tokens) / tokens_per_s), 60)
         span = f"{first}-{last}" if first < last else f"{last}"
         self.progress.line(
-            f"step {span} of {total}  loss {loss:.3f}  lr {rate:.2e}  "
+            f"step {span} of {total}  loss {loss:.3f}  gradient {norm:.2f}  lr {rate:.2e}  "
             f"{tokens_per_s:,.0f} tokens/s  {minutes}:{seconds:02d} left"
         )
 

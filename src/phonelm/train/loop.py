@@ -15,7 +15,10 @@ from phonelm.train.memory import kept_memory
 from phonelm.train.run import RESULT_FILE, Plan, Run
 from phonelm.train.start import Beginning, identity, limits
 
-_NO_INFLUENCE = {"save_every_s", "save_every_steps", "log_every", "validate_every", "num_threads"}
+_NO_INFLUENCE = {
+    *("save_every_s", "save_every_steps", "log_every", "validate_every", "num_threads"),
+    *("checkpoint_every_steps", "keep_checkpoints"),
+}
 """Settings that do not decide the result (threads: but for rounding)."""
 
 

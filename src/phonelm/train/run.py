@@ -22,6 +22,7 @@ from phonelm.train.checkpoint import save_checkpoint, set_token_ids
 from phonelm.train.config import Sample, TrainConfig, TrainResult
 from phonelm.train.device import choose_device, choose_dtype, compile_decoder
 from phonelm.train.interrupt import Interrupt
+from phonelm.train.kept import drop_checkpoints, keep_checkpoint
 from phonelm.train.log import RunLog
 from phonelm.train.objective import NextToken, Objective
 from phonelm.train.optimizer import make_optimizer, set_learning_rate
@@ -99,6 +100,8 @@ class Run:
                 self._report()
             if counters.step % validate_every == 0 and not at_end:
                 self._validate()
+            if counters.step % (config.checkpoint_every_steps or config.steps) == 0 and not at_end:
+                self._keep()
             if interrupt.signum is not None or self._save_is_due():
                 self._save()
                 interrupt.reraise()
@@ -138,23 +141,34 @@ class Run:
             part_loss.backward()  # type: ignore[no-untyped-call]
             loss += part_loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
-        if not math.isfinite(float(loss)) or not math.isfinite(float(norm)):
-            raise ValueError(
-                f"the loss is not finite at step {counters.step + 1}; "
-                "lower learning_rate or lengthen warmup_steps"
-            )
-        set_learning_rate(self.optimizer, learning_rate(config, counters.step))
-        self.optimizer.step()
+        if math.isfinite(float(loss)) and math.isfinite(float(norm)):
+            set_learning_rate(self.optimizer, learning_rate(config, counters.step))
+            self.optimizer.step()
+            counters.learnt(float(loss), float(norm))
+        else:
+            self._skip()
         self.optimizer.zero_grad(set_to_none=True)
-        counters.advance(config.batch_size, float(loss), time.monotonic() - began)
+        counters.advance(config.batch_size, time.monotonic() - began)
+
+    def _skip(self) -> None:
+        """Leave a step out whose loss or gradient is not finite; too many in a row are an error."""
+        step = self.counters.step + 1
+        self.counters.skipped += 1
+        if self.counters.skipped > self.config.max_skipped_steps:
+            raise ValueError(
+                f"the loss is not finite at step {step}, after {self.counters.skipped - 1} such steps "
+                "that were left out; lower learning_rate or lengthen warmup_steps"
+            )
+        self.progress.line(f"step {step} left out: its loss or gradient is not finite")
 
     def _report(self) -> None:
         config, counters = self.config, self.counters
-        first = counters.step - counters.loss_steps + 1
-        loss = counters.close_range()
+        first = counters.step - counters.range_steps + 1
+        loss, norm = counters.close_range()
         tokens_per_s = counters.step * config.tokens_per_step / counters.train_s
         rate = learning_rate(config, counters.step - 1)
-        self.log.steps(first, counters.step, config.steps, loss, rate, tokens_per_s, config.tokens_per_step)
+        step_tokens = config.tokens_per_step
+        self.log.steps(first, counters.step, config.steps, loss, norm, rate, tokens_per_s, step_tokens)
 
     def _validate(self) -> None:
         loss, self.bits_per_byte = validate(
@@ -167,6 +181,12 @@ class Run:
         for sample in self.samples:
             self.log.sample(self.counters.step, sample.prompt, sample.text)
 
+    def _keep(self) -> None:
+        config, step = self.config, self.counters.step
+        tokens = step * config.tokens_per_step
+        plan = self.plan
+        keep_checkpoint(self.model, plan.data_folder, plan.folder, step, tokens, config.keep_checkpoints)
+
     def _save_is_due(self) -> bool:
         steps = self.config.save_every_steps
         by_steps = steps is not None and self.counters.step % steps == 0
@@ -176,7 +196,13 @@ class Run:
         self.counters.wall_s = time.monotonic() - self._started_at
         plan = self.plan
         save_state(
-            plan.folder, plan.identity, plan.manifest.content, self.counters, self.model, self.optimizer
+            plan.folder,
+            plan.identity,
+            plan.manifest.content,
+            self.config.sequence_length,
+            self.counters,
+            self.model,
+            self.optimizer,
         )
         self._saved_at = time.monotonic()
 
@@ -189,10 +215,21 @@ class Run:
             return counters
         if state:
             self.progress.line(f"the settings changed since {plan.folder} was trained; training from scratch")
+        drop_checkpoints(plan.folder)
         if plan.init_from is None:
             return Counters()
         earlier = load_state(plan.init_from)
         if earlier is None:
             raise ValueError(f"{plan.init_from} has no training state to start from; train that stage again")
         position = apply_state(earlier, self.model, self.optimizer).position
-        return Counters(position=position if earlier["data"] == plan.manifest.content else 0)
+        if earlier["data"] != plan.manifest.content:
+            return Counters()
+        return Counters(position=self._carried(position, int(earlier["sequence_length"])))
+
+    def _carried(self, position: int, sequence_length: int) -> int:
+        """The place in the data of a stage with windows of another length: the next pass over all of it."""
+        if sequence_length == self.config.sequence_length:
+            return position
+        plan = self.plan
+        num_before = len(plan.manifest.rows(plan.data_folder, "train", sequence_length))
+        return math.ceil(position / num_before) * len(self.rows)

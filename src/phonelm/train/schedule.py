@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from phonelm.train.config import TrainConfig
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Learning rate of the step with this index (from 0).
 
-    Linear from `learning_rate / warmup_steps` in the warm-up; constant; linear down to
-    `learning_rate * final_learning_rate` at the last step (WSD, arXiv 2404.06395).
+    Linear from `learning_rate / warmup_steps` in the warm-up; constant; down to
+    `learning_rate * final_learning_rate` at the last step, linearly (WSD, arXiv 2404.06395) or as half a
+    cosine (arXiv 1608.03983).
     """
     factor = 1.0
     if step < config.warmup_steps:
@@ -17,5 +20,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     first_decayed = config.steps - config.decay_steps
     if config.decay_steps and step >= first_decayed:
         done = (step - first_decayed + 1) / config.decay_steps
-        factor = 1.0 - done * (1.0 - config.final_learning_rate)
+        fallen = done if config.decay_shape == "linear" else (1.0 - math.cos(math.pi * done)) / 2.0
+        factor = 1.0 - fallen * (1.0 - config.final_learning_rate)
     return config.learning_rate * factor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -28,38 +29,56 @@ class Counters:
     loss_steps: int = 0
     last_loss: float = float("nan")
     """Mean loss of the last complete range of steps."""
+    range_steps: int = 0
+    """Steps since the last line of progress, those that were left out among them."""
+    norm_sum: float = 0.0
+    """Of the gradient over the same steps, before it is clipped."""
+    skipped: int = 0
+    """Steps in a row that were left out."""
     train_s: float = 0.0
     """Seconds spent in training steps."""
     wall_s: float = 0.0
     """Seconds in all, over every start of the run."""
 
-    def advance(self, windows: int, loss: float, seconds: float) -> None:
-        """Count one step on so many windows with this mean loss."""
+    def advance(self, windows: int, seconds: float) -> None:
+        """Count one step on so many windows."""
         self.step += 1
+        self.range_steps += 1
         self.position += windows
-        self.loss_sum += loss
-        self.loss_steps += 1
         self.train_s += seconds
 
-    def close_range(self) -> float:
-        """Mean loss since the last call."""
-        self.last_loss = self.loss_sum / self.loss_steps
-        self.loss_sum, self.loss_steps = 0.0, 0
-        return self.last_loss
+    def learnt(self, loss: float, norm: float) -> None:
+        """Count the mean loss of a step and the norm of its gradient."""
+        self.loss_sum += loss
+        self.norm_sum += norm
+        self.loss_steps += 1
+        self.skipped = 0
+
+    def close_range(self) -> tuple[float, float]:
+        """Mean loss and norm of the gradient since the last call; the last ones where no step was learnt."""
+        norm = self.norm_sum / self.loss_steps if self.loss_steps else math.nan
+        self.last_loss = self.loss_sum / self.loss_steps if self.loss_steps else self.last_loss
+        self.loss_sum, self.norm_sum, self.loss_steps, self.range_steps = 0.0, 0.0, 0, 0
+        return self.last_loss, norm
 
 
 def save_state(
     folder: Path,
     identity: str,
     data: str,
+    sequence_length: int,
     counters: Counters,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write weights, optimizer, counters and random state; `data` is the content hash of the data."""
+    """Write weights, optimizer, counters and random state.
+
+    `data` is the content hash of the data, `sequence_length` that of the windows which the position counts.
+    """
     document = {
         "identity": identity,
         "data": data,
+        "sequence_length": sequence_length,
         "counters": asdict(counters),
         "model": trained_state(model),
         "optimizer": optimizer.state_dict(),
@@ -80,7 +99,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path} is damaged; delete it to train this stage again") from error
     known = {field.name for field in fields(Counters)}
     if (
-        not {"identity", "data", "model", "optimizer", "rng"} <= state.keys()
+        not {"identity", "data", "sequence_length", "model", "optimizer", "rng"} <= state.keys()
         or set(state["counters"]) != known
     ):
         raise ValueError(f"{path} is from another version; delete it to train this stage again")
