@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import pytest
 import typer
 
-from phonelm.cli import VERBS, make_app
+from phonelm.cli import VERBS, make_app, python_name
 from phonelm.cli.fit_quality import fit_quality
 from phonelm.cli.search.design import search
 from synthetic import synthetic_profile
@@ -24,7 +24,8 @@ FLOATS = ("1e39", "nan", "1e-60")
 def functions() -> Iterator[tuple[str, Callable[..., None]]]:
     for verb in VERBS:
         if verb != "search":
-            yield verb, getattr(importlib.import_module(f"phonelm.cli.{verb}"), verb)
+            name = python_name(verb)
+            yield verb, getattr(importlib.import_module(f"phonelm.cli.{name}"), name)
     yield from (("search", search), ("search fit-quality", fit_quality))
 
 

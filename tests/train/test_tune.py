@@ -144,6 +144,31 @@ def test_adapters_learn_and_are_merged(base: Path, chats: ConversationsConfig, t
     assert torch.equal(after["model.embed_tokens.weight"], before["model.embed_tokens.weight"])
 
 
+def test_a_teacher_is_learnt_from(
+    tuned: Path, base: Path, chats: ConversationsConfig, tmp_path: Path
+) -> None:
+    alone, taught = tmp_path / "alone", tmp_path / "taught"
+    config = CONFIG.model_copy(update={"teacher_share": 1.0})
+    tune_instruct(config, chats, base, alone, Progress())
+    with pytest.raises(KeyboardInterrupt):
+        tune_instruct(config, chats, base, taught, _Stop("step 9"), teacher=tuned)
+    result = tune_instruct(config, chats, base, taught, Progress(), teacher=tuned)
+    # Nothing but the teacher says what comes next, and at the end they agree nearly.
+    assert result.loss < 0.1
+    norms = [load_file(one / "model.safetensors")["model.norm.weight"] for one in (alone, taught)]
+    assert not torch.equal(*norms)
+
+
+def test_a_teacher_of_other_tokens_is_refused(base: Path, chats: ConversationsConfig, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in base.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    save_tokenizer(train_tokenizer(["other words for other ends"], 300), other)
+    with pytest.raises(ValueError, match="has other tokens"):
+        tune_instruct(CONFIG, chats, base, tmp_path / "out", Progress(), teacher=other)
+
+
 def test_another_base_is_another_run(
     tuned: Path, base: Path, chats: ConversationsConfig, tmp_path: Path
 ) -> None:

@@ -87,10 +87,14 @@ class _LazyVerbs(TyperGroup):
         return super().resolve_command(context, arguments)
 
 
+def python_name(verb: str) -> str:
+    """Of a verb's module and function: a word of Python's own gets an underscore."""
+    return f"{verb}_" if keyword.iskeyword(verb) else verb
+
+
 def load_verb(verb: str) -> Any:
     """Return the command of a verb, or the group of one with subcommands."""
-    # A word of Python's own gets an underscore.
-    name = f"{verb}_" if keyword.iskeyword(verb) else verb
+    name = python_name(verb)
     module = importlib.import_module(f"phonelm.cli.{name}")
     if hasattr(module, "make_group"):
         app = module.make_group()

@@ -19,10 +19,13 @@ class Kind(str, Enum):
     """What is tuned for."""
 
     INSTRUCT = "instruct"
+    DISTIL = "distil"
 
 
 def tune(
-    kind: Annotated[Kind, typer.Argument(help="instruct: answers in conversations.")],
+    kind: Annotated[
+        Kind, typer.Argument(help="instruct: answers in conversations; distil: also a --teacher's.")
+    ],
     base: Annotated[
         str, typer.Option(help="Hugging Face folder; or a GGUF file or known name, which is imported first.")
     ],
@@ -33,6 +36,13 @@ def tune(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Hugging Face folder to make.")],
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="With distil: the larger model, as --base; it has the same vocabulary."),
+    ] = None,
+    teacher_share: Annotated[
+        float, typer.Option(help="With distil: of the teacher's probabilities; the rest is the text.")
+    ] = 0.5,
     epochs: Annotated[float, typer.Option(help="How often each conversation is learnt from.")] = 1.0,
     batch: Annotated[int, typer.Option(help="Rows of conversations per step.")] = 4,
     length: Annotated[int, typer.Option(help="Tokens a row; longer conversations lose their end.")] = 1024,
@@ -65,6 +75,7 @@ def tune(
     Example:
       phonelm tune instruct --base smollm2-135m-instruct --data chats.jsonl --out tuned/
       phonelm quantize tuned/ --type q4_0 -o tuned.gguf
+      phonelm tune distil --base small/ --teacher smollm2-135m-instruct --data chats.jsonl --out distilled/
     """
     from phonelm.data.config import ConversationsConfig
     from phonelm.data.sources import require_sources
@@ -72,6 +83,8 @@ def tune(
     from phonelm.progress import TerminalProgress
     from phonelm.train.tune import PROMPTS, TuneConfig, tune_instruct
 
+    if (kind is Kind.DISTIL) != (teacher is not None):
+        raise typer.BadParameter("distil needs a --teacher, and instruct takes none")
     require_packages(*TRAINING, "peft")
     require_sources(data)
     require_writable(out)
@@ -85,10 +98,13 @@ def tune(
         num_threads=threads,
         seed=seed,
         lora_rank=lora,
+        teacher_share=teacher_share,
         prompts=tuple(prompt or PROMPTS),
     )
     progress = TerminalProgress()
-    result = tune_instruct(config, chats, _base_folder(base, out, progress), out, progress)
+    folder = _base_folder(base, out, progress)
+    larger = _base_folder(teacher, out, progress) if teacher else None
+    result = tune_instruct(config, chats, folder, out, progress, larger)
     if json_:
         print_json(result.model_dump_json())
     else:

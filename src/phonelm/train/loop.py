@@ -12,6 +12,7 @@ from phonelm.train.config import TrainConfig, TrainResult
 from phonelm.train.device import threads
 from phonelm.train.interrupt import held_back
 from phonelm.train.memory import kept_memory
+from phonelm.train.objective import NextToken, Objective
 from phonelm.train.run import RESULT_FILE, Plan, Run
 from phonelm.train.start import Beginning, identity, limits
 
@@ -29,6 +30,7 @@ def train(
     out_folder: Path,
     *,
     init_from: Path | None = None,
+    objective: Objective | None = None,
     progress: Progress,
 ) -> TrainResult:
     """Train a model on the shards of `data_folder` and write a Hugging Face folder with `train.json`.
@@ -42,11 +44,12 @@ def train(
     """
     manifest = DataManifest.load(data_folder)
     _check_fit(config, beginning, manifest)
-    own_identity = _identity(config, beginning, manifest, init_from)
+    objective = objective or NextToken()
+    own_identity = _identity(config, beginning, manifest, init_from, objective)
     if finished := _finished(out_folder, own_identity):
         progress.line(f"{out_folder} is trained already")
         return finished
-    plan = Plan(config, beginning, manifest, data_folder, out_folder, init_from, own_identity)
+    plan = Plan(config, beginning, manifest, data_folder, out_folder, init_from, objective, own_identity)
     with threads(config.num_threads), kept_memory(), held_back() as interrupt:
         run = Run(plan, progress)
         with progress.bar("train", config.steps) as advance:
@@ -73,7 +76,11 @@ def _check_fit(config: TrainConfig, beginning: Beginning, manifest: DataManifest
 
 
 def _identity(
-    config: TrainConfig, beginning: Beginning, manifest: DataManifest, init_from: Path | None
+    config: TrainConfig,
+    beginning: Beginning,
+    manifest: DataManifest,
+    init_from: Path | None,
+    objective: Objective,
 ) -> str:
     """Hash of all that decides the weights; how often to save or report does not."""
     settings = config.model_dump(mode="json", exclude=_NO_INFLUENCE)
@@ -85,7 +92,9 @@ def _identity(
                 f"{init_from} holds no finished training ({RESULT_FILE} is missing); finish it first"
             )
         start = read_json(earlier)["identity"]
-    return fingerprint([settings, identity(beginning), manifest.content, start])
+    parts = [settings, identity(beginning), manifest.content, start]
+    chosen = objective.identity()
+    return fingerprint(parts if chosen is None else [*parts, chosen])
 
 
 def _finished(folder: Path, identity: str) -> TrainResult | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,25 +20,27 @@ MIN_ROWS = 256
 IGNORED = -100
 
 
+ChunkLoss = Callable[[slice, Tensor, bool], tuple[Tensor, Tensor]]
+"""Of a chunk of tokens and its logits [rows, vocab]: the summed loss and, if asked for, its gradient with
+respect to the logits, in their type. The logits may be written over."""
+
+
 class _HeadLoss(torch.autograd.Function):
     """Computes the gradients of head and hidden states along with the loss, chunk by chunk."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype, shares: Tensor | None
+        ctx: Any, hidden: Tensor, weight: Tensor, chunk_loss: ChunkLoss, dtype: torch.dtype
     ) -> Tensor:
         low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
         keep = [hidden.requires_grad, weight.requires_grad]
         grad_hidden = torch.empty_like(low_hidden) if keep[0] else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if keep[1] else None
-        rows = max(MIN_ROWS, CHUNK_LOGITS.get(hidden.device.type, CHUNK_LOGITS_ELSEWHERE) // len(weight))
+        rows = rows_a_chunk(hidden.device, len(weight))
         total = hidden.new_zeros((), dtype=torch.float32)
-        counted = _shares(targets, shares)
         for start in range(0, len(hidden), rows):
             chunk = slice(start, start + rows)
-            loss, grad_logits = _chunk_loss(
-                low_hidden[chunk] @ low_weight.T, targets[chunk], counted[chunk], any(keep)
-            )
+            loss, grad_logits = chunk_loss(chunk, low_hidden[chunk] @ low_weight.T, any(keep))
             total += loss
             if grad_hidden is not None:
                 torch.mm(grad_logits, low_weight, out=grad_hidden[chunk])
@@ -49,15 +52,29 @@ class _HeadLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         scaled = [
             None if saved is None else (saved * grad).to(dtype)
             for saved, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return scaled[0], scaled[1], None, None, None
+        return scaled[0], scaled[1], None, None
 
 
-def _shares(targets: Tensor, shares: Tensor | None) -> Tensor:
+def loss_by_chunks(hidden: Tensor, weight: Tensor, chunk_loss: ChunkLoss, dtype: torch.dtype) -> Tensor:
+    """Sum of a loss of logits `hidden @ weight.T`, which are never whole in memory; a float32 scalar.
+
+    `hidden` is [tokens, hidden size], `weight` [vocab, hidden size]. The products run in `dtype`.
+    """
+    loss: Tensor = _HeadLoss.apply(hidden, weight, chunk_loss, dtype)
+    return loss
+
+
+def rows_a_chunk(device: torch.device, vocab_size: int) -> int:
+    """Of how many tokens there are logits at a time."""
+    return max(MIN_ROWS, CHUNK_LOGITS.get(device.type, CHUNK_LOGITS_ELSEWHERE) // vocab_size)
+
+
+def shares_of(targets: Tensor, shares: Tensor | None) -> Tensor:
     """What each target counts: nothing where it is -100."""
     counted = targets != IGNORED
     return counted if shares is None else counted * shares
@@ -90,5 +107,9 @@ def head_loss(
     `shares` [tokens] is what each target counts, one if not given. The products run in `dtype`, the softmax
     in float32.
     """
-    loss: Tensor = _HeadLoss.apply(hidden, weight, targets, dtype, shares)
-    return loss
+    counted = shares_of(targets, shares)
+
+    def chunk_loss(chunk: slice, logits: Tensor, with_grad: bool) -> tuple[Tensor, Tensor]:
+        return _chunk_loss(logits, targets[chunk], counted[chunk], with_grad)
+
+    return loss_by_chunks(hidden, weight, chunk_loss, dtype)

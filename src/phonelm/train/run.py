@@ -24,7 +24,7 @@ from phonelm.train.device import choose_device, choose_dtype, compile_decoder
 from phonelm.train.interrupt import Interrupt
 from phonelm.train.kept import drop_checkpoints, keep_checkpoint
 from phonelm.train.log import RunLog
-from phonelm.train.objective import NextToken, Objective
+from phonelm.train.objective import Objective
 from phonelm.train.optimizer import make_optimizer, set_learning_rate
 from phonelm.train.packed_attention import attend_within_documents
 from phonelm.train.schedule import learning_rate
@@ -45,6 +45,7 @@ class Plan:
     data_folder: Path
     folder: Path
     init_from: Path | None
+    objective: Objective
     identity: str
     """Hash of what decides the weights."""
 
@@ -60,13 +61,13 @@ class Run:
         torch.manual_seed(config.seed)
         self.model = make_model(plan.beginning)
         self.model.to(self.device)  # type: ignore[arg-type]
-        self.objective: Objective = NextToken()
         if isinstance(plan.beginning, DecoderConfig):
             set_token_ids(self.model, plan.data_folder)
         if config.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
         if plan.manifest.conversations:
             attend_within_documents(self.model)
+        plan.objective.prepare(self.model, plan.data_folder, plan.manifest.conversations)
         if config.lora_rank:
             # Where activations are computed twice, gradients must reach the first layer's frozen inputs.
             if config.gradient_checkpointing:
@@ -137,7 +138,7 @@ class Run:
         weight = batch.total_weight()
         loss = torch.zeros((), device=self.device)
         for part in batch.split(config.micro_batch_size or config.batch_size):
-            part_loss = self.objective.loss(self.model, part, self.dtype) / weight
+            part_loss = self.plan.objective.loss(self.model, part, self.dtype) / weight
             part_loss.backward()  # type: ignore[no-untyped-call]
             loss += part_loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
@@ -171,9 +172,7 @@ class Run:
         self.log.steps(first, counters.step, config.steps, loss, norm, rate, tokens_per_s, step_tokens)
 
     def _validate(self) -> None:
-        loss, self.bits_per_byte = validate(
-            self.model, self.objective, self.valid, self.token_bytes, self.config, self.dtype
-        )
+        loss, self.bits_per_byte = validate(self.model, self.valid, self.token_bytes, self.config, self.dtype)
         self.log.validation(self.counters.step, loss, self.bits_per_byte)
         self.samples = write_samples(
             self.model, self.plan.data_folder, self.config, chat=self.plan.manifest.conversations

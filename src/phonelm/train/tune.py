@@ -13,6 +13,7 @@ from phonelm.data.config import ConversationsConfig
 from phonelm.progress import Progress
 from phonelm.ranges import INT32_MAX, INT64_MAX
 from phonelm.train.config import TrainConfig, TrainResult
+from phonelm.train.distillation import Distillation
 from phonelm.train.loop import train
 from phonelm.train.prepare_conversations import prepare_conversations
 from phonelm.train.start import check_trainable
@@ -32,6 +33,8 @@ class TuneConfig(BaseModel):
     sequence_length: int = Field(default=1024, gt=1, le=INT32_MAX)
     """Tokens a row; longer conversations lose their end."""
     learning_rate: float = Field(default=2e-5, gt=0)
+    teacher_share: float = Field(default=0.5, ge=0, le=1)
+    """Of a teacher's probabilities in what is learnt; the rest is the text itself."""
     warmup_fraction: float = Field(default=0.03, ge=0, le=0.5)
     """Share of the steps in which the learning rate rises."""
     prompts: tuple[str, ...] = PROMPTS
@@ -69,18 +72,23 @@ def tune_instruct(
     base: Path,
     out_folder: Path,
     progress: Progress,
+    teacher: Path | None = None,
 ) -> TrainResult:
     """Tune the model of the Hugging Face folder `base` on conversations; `out_folder` becomes one of its own.
 
-    The tokens lie in `out_folder/data`. Stopped runs go on with the same arguments. Raises `ValueError` as
+    With a `teacher`, a larger model's folder, that one's probabilities are learnt too (`teacher_share`). The
+    tokens lie in `out_folder/data`. Stopped runs go on with the same arguments. Raises `ValueError` as
     `prepare_conversations` and `train` do.
     """
-    check_trainable(base)
+    for folder in filter(None, (base, teacher)):
+        check_trainable(folder)
     data_folder = out_folder / "data"
     manifest = prepare_conversations(chats, base, data_folder, progress)
     rows = manifest.rows(data_folder, "train", config.sequence_length)
     _say_cut(manifest, rows, config.sequence_length, progress)
-    return train(config.training(len(rows)), base, data_folder, out_folder, progress=progress)
+    objective = Distillation(teacher, config.teacher_share) if teacher else None
+    training = config.training(len(rows))
+    return train(training, base, data_folder, out_folder, objective=objective, progress=progress)
 
 
 def _say_cut(manifest: DataManifest, rows: object, length: int, progress: Progress) -> None:

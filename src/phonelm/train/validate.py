@@ -16,7 +16,7 @@ from torch import Tensor
 from phonelm.data.batches import PackedRows, Windows
 from phonelm.train.batch import Batch
 from phonelm.train.config import Sample, TrainConfig
-from phonelm.train.objective import Objective
+from phonelm.train.objective import NextToken
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,7 +36,6 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 def validate(
     model: PreTrainedModel,
-    objective: Objective,
     valid: Windows | PackedRows,
     token_bytes: NDArray[np.int64],
     config: TrainConfig,
@@ -54,7 +53,7 @@ def validate(
         for start in range(0, count, size):
             rows = valid.batch(np.arange(start, min(count, start + size)))
             batch = Batch.of(rows, model.device)
-            nats += float(objective.loss(model, batch, dtype))
+            nats += float(NextToken().loss(model, batch, dtype))
             weight += batch.total_weight()
             shares = 1.0 if rows.weights is None else rows.weights
             num_bytes += float((token_bytes[rows.targets] * shares).sum())
