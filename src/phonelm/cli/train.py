@@ -29,6 +29,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="The highest, and that of the stable phase.")] = 1e-3,
     warmup: Annotated[int, typer.Option(help="Steps of rising learning rate.")] = 0,
     decay: Annotated[int, typer.Option(help="Steps of falling learning rate at the end.")] = 0,
+    qat: Annotated[
+        int, typer.Option(metavar="STEPS", help="The last steps with weights rounded to q4_0 in each pass.")
+    ] = 0,
     checkpoint_every: Annotated[
         int | None,
         typer.Option(metavar="STEPS", help="Keep a checkpoint each so many steps, in checkpoints/ of --out."),
@@ -63,6 +66,7 @@ def train(
         learning_rate=learning_rate,
         warmup_steps=warmup,
         decay_steps=decay,
+        qat_steps=qat,
         checkpoint_every_steps=checkpoint_every,
         keep_checkpoints=keep,
         num_threads=threads,

@@ -56,6 +56,10 @@ def tune(
             metavar="RANK", help="Train adapters of this rank in place of all weights; merged at the end."
         ),
     ] = None,
+    qat: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Of the steps, the last ones, with weights rounded to q4_0."),
+    ] = 0.0,
     call_weight: Annotated[
         float, typer.Option(help="Of the tokens of calls in the loss; those of other answers have 1.")
     ] = 1.0,
@@ -98,6 +102,7 @@ def tune(
         num_threads=threads,
         seed=seed,
         lora_rank=lora,
+        qat_fraction=qat,
         teacher_share=teacher_share,
         prompts=tuple(prompt or PROMPTS),
     )

@@ -11,7 +11,7 @@ from phonelm.data.config import ConversationsConfig
 from phonelm.train.config import TrainConfig
 from phonelm.words import printable
 
-OWN = frozenset({"name", "kind", "chats", "steps", "warmup_steps", "decay_steps"})
+OWN = frozenset({"name", "kind", "chats", "steps", "warmup_steps", "decay_steps", "qat_steps"})
 """Of a stage's settings those that the next stage does not take over."""
 TAKEN = frozenset({"profile", "search", "data", "quantize", "run", "report", "stages"})
 """What else a run folder holds a stage's record or a folder of; names of files have a dot."""

@@ -49,6 +49,8 @@ class TrainConfig(BaseModel):
     """Compile the model first: about half a minute on two cores, then about a tenth faster there."""
     lora_rank: int | None = Field(default=None, gt=0, le=4096)
     """Rank of the adapters that are trained in place of all weights, and merged at the end."""
+    qat_steps: int = Field(default=0, ge=0, le=INT32_MAX)
+    """Last steps in which the layers' matrices are rounded to q4_0 in each pass (quantization-aware)."""
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer in memory."""
     num_threads: int | None = Field(default=None, gt=0, le=INT32_MAX)
@@ -83,6 +85,10 @@ class TrainConfig(BaseModel):
             )
         if self.lora_rank and self.checkpoint_every_steps:
             raise ValueError("adapters are merged at the end; leave out checkpoint_every_steps or lora_rank")
+        if self.qat_steps > self.steps:
+            raise ValueError(f"qat_steps {self.qat_steps} exceed steps {self.steps}")
+        if self.qat_steps and (self.compile or self.lora_rank):
+            raise ValueError("compiled models and adapters are not rounded; leave out qat_steps")
         if self.micro_batch_size and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size {self.micro_batch_size}"

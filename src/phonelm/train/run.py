@@ -27,6 +27,7 @@ from phonelm.train.log import RunLog
 from phonelm.train.objective import Objective
 from phonelm.train.optimizer import make_optimizer, set_learning_rate
 from phonelm.train.packed_attention import attend_within_documents
+from phonelm.train.rounding import train_rounded
 from phonelm.train.schedule import learning_rate
 from phonelm.train.start import Beginning, make_model
 from phonelm.train.state import STATE_FILE, Counters, apply_state, load_state, save_state
@@ -92,8 +93,14 @@ class Run:
         config, counters = self.config, self.counters
         log_every = config.log_every or max(1, config.steps // 40)
         validate_every = config.validate_every or math.ceil(config.steps / 4)
+        first_rounded = config.steps - config.qat_steps
+        if config.qat_steps and counters.step > first_rounded:
+            train_rounded(self.model)
         self.model.train()
         while counters.step < config.steps:
+            if config.qat_steps and counters.step == first_rounded:
+                self.progress.line(f"the last {config.qat_steps} steps with weights rounded to q4_0")
+                train_rounded(self.model)
             self._step()
             advance(1)
             at_end = counters.step == config.steps

@@ -39,6 +39,8 @@ class TuneConfig(BaseModel):
     """Share of the steps in which the learning rate rises."""
     prompts: tuple[str, ...] = PROMPTS
     """Answered after each validation."""
+    qat_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps, the last ones, with weights rounded to q4_0 in each pass."""
     lora_rank: int | None = Field(default=None, gt=0, le=4096)
     """Rank of adapters that are trained in place of all weights, and merged at the end."""
     micro_batch_size: int | None = Field(default=None, gt=0, le=INT32_MAX)
@@ -59,6 +61,7 @@ class TuneConfig(BaseModel):
             decay_steps=steps - warmup_steps,
             weight_decay=0.0,
             lora_rank=self.lora_rank,
+            qat_steps=round(self.qat_fraction * steps),
             sample_prompts=self.prompts,
             num_threads=self.num_threads,
             save_every_s=300,
