@@ -30,6 +30,7 @@ CONFIG = TrainConfig(
     sample_tokens=0,
     valid_tokens=512,
     qat_steps=5,
+    num_threads=1,
 )
 
 

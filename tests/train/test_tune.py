@@ -22,7 +22,7 @@ from phonelm.train.state import STATE_FILE
 from phonelm.train.tune import TuneConfig, tune_instruct
 
 CONFIG = TuneConfig(
-    epochs=6, batch_size=2, sequence_length=64, learning_rate=3e-3, prompts=("count 3",), seed=0
+    epochs=6, batch_size=2, sequence_length=64, learning_rate=3e-3, prompts=("count 3",), num_threads=1
 )
 
 
