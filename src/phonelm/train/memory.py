@@ -17,8 +17,9 @@ _NEVER = 2**31 - 1
 def kept_memory() -> Iterator[None]:
     """Within the block, glibc keeps the memory of large tensors for the next ones.
 
-    By default it gives each back to the system and gets it again page by page, zeroed: a third of the system
-    time of a training step of 135M parameters. Afterwards it is as before. Other C libraries are left alone.
+    By default it gives each back to the system and gets it again page by page, zeroed: a quarter of a
+    training step of 135M parameters (`research/LOG.md`). Afterwards the system has back what is free. Other C
+    libraries are left alone.
     """
     libc = _glibc()
     if libc is None:
