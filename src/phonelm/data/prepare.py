@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phonelm.data.config import DataConfig
-from phonelm.data.manifest import MANIFEST_FILE, DataManifest, Split
+from phonelm.data.folder import make_data_folder
+from phonelm.data.manifest import DataManifest, Split
 from phonelm.data.shards import ShardWriter, token_dtype
-from phonelm.data.sources import documents, source_files, source_identity
+from phonelm.data.sources import documents, source_bytes, source_identity
 from phonelm.data.split import is_held_out
 from phonelm.data.tokenizer import END_OF_TEXT, num_unused, save_tokenizer, token_bytes, train_tokenizer
-from phonelm.files import atomic_path, fingerprint, provenance, remove_leftovers, write_json
+from phonelm.files import fingerprint
 from phonelm.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,35 +37,14 @@ def prepare(config: DataConfig, folder: Path | str, progress: Progress | None = 
     Raises `ValueError` for sources that are missing, damaged or empty, `OSError` as the writes do.
     """
     folder, progress = Path(folder), progress or Progress()
-    identity = fingerprint(
-        [config.model_dump(mode="json"), [source_identity(source) for source in config.sources]]
-    )
-    if (folder / MANIFEST_FILE).exists():
-        if (present := DataManifest.load(folder)).fingerprint == identity:
-            progress.line(f"{folder} is prepared already")
-            return present
-    elif folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no prepared data; name another folder")
-    began = time.monotonic()
-    remove_leftovers(folder)
-    with atomic_path(folder) as staging:
-        staging.mkdir()
+
+    def write(staging: Path) -> dict[str, Any]:
         tokenizer = _make_tokenizer(config, staging, progress)
         parts = _write_shards(config, tokenizer, staging, progress)
-        made = provenance(
-            config=config.model_dump(mode="json"), seed=config.seed, wall_s=time.monotonic() - began
-        )
-        manifest = DataManifest(
-            fingerprint=identity,
-            seed=config.seed,
-            vocab_size=config.vocab_size,
-            unused_tokens=num_unused(tokenizer),
-            made=made,
-            **parts,
-        )
-        write_json(staging / MANIFEST_FILE, manifest.model_dump(mode="json"))
-    progress.line(manifest.summary)
-    return manifest
+        return {"vocab_size": config.vocab_size, "unused_tokens": num_unused(tokenizer), **parts}
+
+    inputs = [[source_identity(source) for source in config.sources]]
+    return make_data_folder(folder, config, inputs, write, progress)
 
 
 @dataclass
@@ -126,9 +105,7 @@ def _write_shards(
     assert end is not None
     corpus = _Corpus(config)
     counts = {"train": [0, 0], "valid": [0, 0]}
-    total = config.max_bytes or sum(
-        path.stat().st_size for source in config.sources for path in source_files(source)
-    )
+    total = config.max_bytes or source_bytes(config.sources)
     with (
         ShardWriter(folder, "train", config.vocab_size) as train,
         ShardWriter(folder, "valid", config.vocab_size) as valid,

@@ -54,6 +54,11 @@ def source_files(source: str) -> list[Path]:
     return [path]
 
 
+def source_bytes(sources: Sequence[str]) -> int:
+    """Bytes of all files of some sources, as they lie on the disk; those of `hf:` are not counted."""
+    return sum(path.stat().st_size for source in sources for path in source_files(source))
+
+
 def require_sources(sources: Sequence[str]) -> None:
     """Raise `ValueError` for a source that is not there, `ModuleNotFoundError` where its reader is missing.
 

@@ -13,6 +13,7 @@ from phonelm.evaluate.tasks import ChoiceTask, Task
 from phonelm.files import read_json
 from phonelm.progress import Progress
 from phonelm.run_recipe import RECIPE_FILE, training_stages
+from phonelm.train.kept import KEPT_FILE, KEPT_FOLDER
 
 SHOTS = (0, 1, 3, 5)
 """As the survey's study of in-context learning has them, and 3."""
@@ -81,8 +82,8 @@ def checkpoints_of(run: Path) -> list[Checkpoint]:
     found: list[Checkpoint] = []
     total = 0
     for folder in _training_folders(run):
-        for kept in sorted(folder.glob("checkpoints/step-*")):
-            tokens = int(read_json(kept / "checkpoint.json")["tokens"])
+        for kept in sorted(folder.glob(f"{KEPT_FOLDER}/step-*")):
+            tokens = int(read_json(kept / KEPT_FILE)["tokens"])
             found.append(Checkpoint(str(kept.relative_to(run)), kept, total + tokens))
         if _is_checkpoint(folder):
             total += int(read_json(folder / "train.json")["tokens"])

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,12 +14,13 @@ from typing import Any
 
 from phonelm.data.config import ConversationsConfig
 from phonelm.data.conversations import Conversation, conversations
-from phonelm.data.manifest import MANIFEST_FILE, DataManifest, Split
+from phonelm.data.folder import make_data_folder
+from phonelm.data.manifest import DataManifest, Split
 from phonelm.data.shards import ConversationWriter
-from phonelm.data.sources import source_files, source_identity
+from phonelm.data.sources import source_bytes, source_identity
 from phonelm.data.split import is_held_out
 from phonelm.data.tokenizer import present_tokenizer_files
-from phonelm.files import atomic_path, file_hash, fingerprint, provenance, remove_leftovers, write_json
+from phonelm.files import file_hash, fingerprint
 from phonelm.progress import Progress
 from phonelm.train.rendering import ConversationRenderer
 
@@ -41,41 +41,17 @@ def prepare_conversations(
     """
     progress = progress or Progress()
     tokenizer_files = present_tokenizer_files(base)
-    identity = fingerprint(
-        [
-            config.model_dump(mode="json"),
-            [source_identity(source) for source in config.sources],
-            [file_hash(path) for path in tokenizer_files],
-        ]
-    )
-    if (folder / MANIFEST_FILE).exists():
-        if (present := DataManifest.load(folder)).fingerprint == identity:
-            progress.line(f"{folder} is prepared already")
-            return present
-    elif folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no prepared data; name another folder")
-    began = time.monotonic()
-    remove_leftovers(folder)
-    renderer = ConversationRenderer(base, config.call_weight)
-    with atomic_path(folder) as staging:
-        staging.mkdir()
+
+    def write(staging: Path) -> dict[str, Any]:
+        renderer = ConversationRenderer(base, config.call_weight)
         for path in tokenizer_files:
             shutil.copyfile(path, staging / path.name)
         parts = _write(config, renderer, staging, progress)
-        made = provenance(
-            config=config.model_dump(mode="json"), seed=config.seed, wall_s=time.monotonic() - began
-        )
-        manifest = DataManifest(
-            fingerprint=identity,
-            seed=config.seed,
-            vocab_size=renderer.vocab_size,
-            conversations=True,
-            made=made,
-            **parts,
-        )
-        write_json(staging / MANIFEST_FILE, manifest.model_dump(mode="json"))
-    progress.line(manifest.summary)
-    return manifest
+        return {"vocab_size": renderer.vocab_size, "conversations": True, **parts}
+
+    sources = [source_identity(source) for source in config.sources]
+    inputs = [sources, [file_hash(path) for path in tokenizer_files]]
+    return make_data_folder(folder, config, inputs, write, progress)
 
 
 @dataclass
@@ -101,10 +77,6 @@ class _Chats:
                 yield conversation, digest
 
 
-def _num_bytes(config: ConversationsConfig) -> int:
-    return sum(path.stat().st_size for source in config.sources for path in source_files(source))
-
-
 def _write(
     config: ConversationsConfig, renderer: ConversationRenderer, folder: Path, progress: Progress
 ) -> dict[str, Any]:
@@ -117,7 +89,7 @@ def _write(
             name: stack.enter_context(ConversationWriter(folder, name, renderer.vocab_size))
             for name in counts
         }
-        advance = stack.enter_context(progress.bar("tokenize", max(1, _num_bytes(config))))
+        advance = stack.enter_context(progress.bar("tokenize", max(1, source_bytes(config.sources))))
         numbered = enumerate(chats)
         while some := list(itertools.islice(numbered, _AT_ONCE)):
             rendered = [renderer.parts(conversation) for _, (conversation, _) in some]

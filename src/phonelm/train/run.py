@@ -12,7 +12,7 @@ import torch
 
 from phonelm.arch import DecoderConfig
 from phonelm.data import DataManifest
-from phonelm.data.batches import batch_indices
+from phonelm.data.batches import PackedRows, batch_indices
 from phonelm.data.tokenizer import token_bytes
 from phonelm.files import provenance, remove_leftovers, write_json
 from phonelm.progress import Progress
@@ -77,6 +77,7 @@ class Run:
         self.optimizer = make_optimizer(self.model, config)
         self.rows = plan.manifest.rows(plan.data_folder, "train", config.sequence_length)
         self.valid = plan.manifest.rows(plan.data_folder, "valid", config.sequence_length)
+        self._say_cut()
         self.token_bytes = token_bytes(plan.data_folder)
         remove_leftovers(plan.folder / STATE_FILE)
         self.counters = self._starting_point()
@@ -135,6 +136,15 @@ class Run:
         document = result.model_dump(mode="json", exclude={"folder"})
         write_json(self.plan.folder / RESULT_FILE, {**document, "identity": self.plan.identity, "made": made})
         return result
+
+    def _say_cut(self) -> None:
+        """Say which conversations do not fit into a row."""
+        if isinstance(self.rows, PackedRows) and self.rows.num_cut:
+            total = self.plan.manifest.train.documents
+            self.progress.line(
+                f"{self.rows.num_cut:,} of {total:,} conversations are longer than "
+                f"{self.config.sequence_length} tokens and lose their end; a larger sequence_length keeps it"
+            )
 
     def _step(self) -> None:
         """One optimizer step on the next windows of the data."""

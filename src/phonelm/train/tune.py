@@ -7,8 +7,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from phonelm.data import DataManifest
-from phonelm.data.batches import PackedRows
 from phonelm.data.config import ConversationsConfig
 from phonelm.progress import Progress
 from phonelm.ranges import INT32_MAX, INT64_MAX
@@ -88,16 +86,6 @@ def tune_instruct(
     data_folder = out_folder / "data"
     manifest = prepare_conversations(chats, base, data_folder, progress)
     rows = manifest.rows(data_folder, "train", config.sequence_length)
-    _say_cut(manifest, rows, config.sequence_length, progress)
     objective = Distillation(teacher, config.teacher_share) if teacher else None
     training = config.training(len(rows))
     return train(training, base, data_folder, out_folder, objective=objective, progress=progress)
-
-
-def _say_cut(manifest: DataManifest, rows: object, length: int, progress: Progress) -> None:
-    assert isinstance(rows, PackedRows)
-    if rows.num_cut:
-        progress.line(
-            f"{rows.num_cut:,} of {manifest.train.documents:,} conversations are longer than {length} tokens "
-            "and lose their end; a larger sequence_length keeps it"
-        )
